@@ -1,0 +1,189 @@
+"""Every frame's columns, types and meaning: declared here once, used everywhere.
+
+The statuses are polars Enums: a value outside them can't be stored, so an unknown status is an error
+where it arrives and never a silent null. `domain.md`'s rules for the outcomes are in
+`bookings_analytics.outcomes`, the formulas of the rates in `bookings_analytics.rates`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+import polars as pl
+
+BookingStatus = Literal["BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED", "WAITING_LIST", "CANCELED"]
+ClassSlotStatus = Literal["PLANNED", "CANCELED", "COMPLETED"]
+ParticipantStatus = Literal["PARTICIPATING", "NOT_PARTICIPATING", "UNSET"]
+
+BOOKING_STATUS: Final = pl.Enum(get_args(BookingStatus))
+CLASS_SLOT_STATUS: Final = pl.Enum(get_args(ClassSlotStatus))
+PARTICIPANT_STATUS: Final = pl.Enum(get_args(ParticipantStatus))  # UNSET: nobody recorded attendance
+
+SEAT_STATUSES: Final = ("BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED")
+
+FETCH_OUTCOME: Final = pl.Enum(
+    [
+        "ok",  # read; perhaps with no bookings at all
+        "not_found",  # 404
+        "access_disabled",  # 403: the customer opted out of third-party access
+        "rejected",  # 400
+        "invalid_response",  # an answer that does not follow the specification
+        "failed",  # anything else, after all attempts
+        "not_fetched",  # never asked: the fetch stopped before
+    ]
+)
+
+OUTCOME: Final = pl.Enum(
+    ["attended", "no_show", "unrecorded", "upcoming", "waiting", "canceled", "slot_canceled", "lost"]
+)
+WAIT_OUTCOME: Final = pl.Enum(["converted", "lapsed", "withdrawn", "pending", "slot_canceled", "lost"])
+
+TIMESTAMP: Final = pl.Datetime("us", "UTC")
+
+COHORTS: Final = pl.Schema(
+    {
+        "customer_id": pl.Int64(),
+        "cohort": pl.String(),  # "all" if the list names none
+        "studio": pl.String(),  # null until `fetch_bookings` fills it in
+        # and every further column of the analyst's own, kept for `by`
+    }
+)
+
+BOOKINGS: Final = pl.Schema(  # one row: one booking as one successful fetch of its customer showed it
+    {
+        "studio": pl.String(),
+        "customer_id": pl.Int64(),
+        "class_slot_id": pl.Int64(),  # one class on one day
+        "class_id": pl.Int64(),  # the class of the timetable, week after week
+        "booking_id": pl.Int64(),
+        "booking_status": BOOKING_STATUS,
+        "class_slot_status": CLASS_SLOT_STATUS,
+        "participant_status": PARTICIPANT_STATUS,
+        "observed_at": TIMESTAMP,  # when the answer arrived: the API itself gives no times
+        "visible": pl.Boolean(),  # false: that fetch no longer showed the booking (archive only)
+    }
+)
+
+FETCHES: Final = pl.Schema(  # one row: one customer of one studio in one fetch
+    {
+        "studio": pl.String(),
+        "customer_id": pl.Int64(),
+        "fetched_at": TIMESTAMP,  # when the last answer arrived or failed to; null if never asked
+        "outcome": FETCH_OUTCOME,
+        "n_bookings": pl.Int64(),  # null unless ok: not fetched is not nothing
+        "http_status": pl.Int64(),  # null if no answer came
+        "error_code": pl.String(),
+        "message": pl.String(),  # the API's own words, or what went wrong
+        "trace_id": pl.String(),  # to quote to the API's support
+        "attempts": pl.Int64(),  # requests sent for this customer
+    }
+)
+
+RESULT_COHORTS: Final = pl.Schema({**COHORTS, "fetch_outcome": FETCH_OUTCOME})  # and the analyst's own columns
+
+OUTCOMES: Final = pl.Schema(  # one row per (studio, customer_id, class_slot_id)
+    {
+        **BOOKINGS,
+        "first_seen_at": TIMESTAMP,  # the first observation of any booking of this customer for this slot
+        "last_changed_at": TIMESTAMP,  # the first observation that showed the latest state
+        "outcome": OUTCOME,
+        "wait_outcome": WAIT_OUTCOME,  # null unless seen waiting while the slot was planned
+    }
+)
+
+
+def _rate(name: str, *, bounds: bool = False) -> dict[str, pl.DataType]:
+    """Name the columns of one rate: its value, its sampling interval, its bounds for unrecorded attendance."""
+    columns = {name: pl.Float64(), f"{name}_ci_low": pl.Float64(), f"{name}_ci_high": pl.Float64()}
+    return columns | ({f"{name}_min": pl.Float64(), f"{name}_max": pl.Float64()} if bounds else {})
+
+
+def _counts(*names: str) -> dict[str, pl.DataType]:
+    return {name: pl.Int64() for name in names}
+
+
+# The frames of rates start with the columns they are grouped by. Rates are shares from 0 to 1, null where
+# there is nothing to divide by; every n_ is a count.
+
+BOOKING_VS_PARTICIPATION: Final = pl.Schema(
+    {
+        **_counts("n_customers", "n_not_read", "n_booked", "n_participated", "n_only_upcoming"),
+        **_counts("n_requests", "n_seats", "n_canceled", "n_waiting", "n_lost", "n_slot_canceled"),
+        **_rate("booking_rate"),
+        **_rate("participation_rate", bounds=True),
+        **_rate("seat_rate"),
+        **_rate("cancellation_rate"),
+    }
+)
+
+NO_SHOWS: Final = pl.Schema(
+    {
+        **_counts("n_customers", "n_attended", "n_no_show", "n_unrecorded"),
+        **_rate("attendance_rate", bounds=True),
+        **_rate("no_show_rate", bounds=True),
+        **_rate("recorded_share"),
+    }
+)
+
+OUTCOME_COUNTS: Final = pl.Schema({"outcome": OUTCOME, "n": pl.Int64(), "share": pl.Float64()})
+
+POSITION: Final = pl.Enum(["below_998", "below_95", "within", "above_95", "above_998"])  # against the funnel's limits
+
+NO_SHOW_FUNNEL: Final = pl.Schema(
+    {
+        **_counts("n_customers", "n_attended", "n_no_show", "n_recorded"),  # n_recorded = n_attended + n_no_show
+        "no_show_rate": pl.Float64(),
+        "center": pl.Float64(),  # p0, the same in every row
+        "dispersion": pl.Float64(),  # D, the same in every row
+        "limit_95_low": pl.Float64(),
+        "limit_95_high": pl.Float64(),
+        "limit_998_low": pl.Float64(),
+        "limit_998_high": pl.Float64(),
+        "position": POSITION,  # null where nothing was recorded
+    }
+)
+
+COMPARISON: Final = pl.Schema(
+    {
+        "rate": pl.String(),  # which rate is compared
+        "baseline": pl.String(),  # with which group
+        "value": pl.Float64(),
+        "baseline_value": pl.Float64(),
+        "difference": pl.Float64(),  # value - baseline_value
+        "difference_ci_low": pl.Float64(),
+        "difference_ci_high": pl.Float64(),
+        "n": pl.Int64(),  # the rate's denominator in this group
+        "baseline_n": pl.Int64(),
+    }
+)
+
+WAITLIST_CONVERSION: Final = pl.Schema(
+    {
+        **_counts("n_converted", "n_lapsed", "n_withdrawn", "n_pending", "n_lost", "n_slot_canceled"),
+        **_counts("n_seen_late", "n_slots"),
+        **_rate("conversion_rate"),
+        **_rate("clear_rate"),
+        "median_fetch_gap_h": pl.Float64(),  # hours
+        "reason": pl.String(),  # why conversion_rate is null; null where it is not
+    }
+)
+
+SEATS_LOST_WHILE_WAITING: Final = pl.Schema(_counts("n_seats", "n_slots"))
+
+COVERAGE: Final = pl.Schema(
+    {
+        **_counts("n_customers", "n_fetches"),
+        "median_gap_h": pl.Float64(),  # hours between two successful fetches of one customer
+        "longest_gap_h": pl.Float64(),
+        "n_customers_gap_over_14_days": pl.Int64(),  # of these, statuses were missed
+    }
+)
+
+RESERVED: Final = frozenset(
+    name
+    for frame in (
+        *(RESULT_COHORTS, BOOKINGS, FETCHES, OUTCOMES, BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS),
+        *(NO_SHOW_FUNNEL, COMPARISON, WAITLIST_CONVERSION, SEATS_LOST_WHILE_WAITING, COVERAGE),
+    )
+    for name in frame
+) - frozenset(COHORTS)  # an analyst's own column of such a name would collide with a result's
