@@ -4,4 +4,3 @@ Data flows one way: `read_cohorts` → `fetch_bookings` → `classify` → the r
 """
 
 from __future__ import annotations
-

@@ -121,7 +121,7 @@ NO_SHOWS: Final = pl.Schema(
         **_counts("n_customers", "n_attended", "n_no_show", "n_unrecorded"),
         **_rate("attendance_rate", bounds=True),
         **_rate("no_show_rate", bounds=True),
-        **_rate("recorded_share"),
+        "recorded_share": pl.Float64(),
     }
 )
 
