@@ -21,7 +21,7 @@ An error that stops a fetch carries everything read until then in ``.result``.
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class BookingsError(Exception):
 
     result: FetchResult | None = None
     attempts: int = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(BookingsError):
@@ -77,9 +80,6 @@ class InvalidResponseError(BookingsError):
             "Nothing of this answer was used. Update bookings_analytics; if the newest version says the same, "
             "report this message to its developers."
         )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args, self.__dict__)
 
 
 class ConnectionFailedError(BookingsError):
@@ -133,7 +133,6 @@ class ApiError(BookingsError):
     def __str__(self) -> str:
         """Who was asked for, what the API said in its own words, what to do."""
         asked = "the key check" if self.customer_id is None else f"customer {self.customer_id}"
-        phrase = HTTPStatus(self.http_status).phrase if self.http_status in HTTPStatus else ""
         details = ", ".join(
             f"{name} {value}"
             for name, value in (
@@ -146,10 +145,7 @@ class ApiError(BookingsError):
             if value is not None
         )
         said = self.message or "(no message)"
-        return f"{asked}: {self.http_status} {phrase}: {said}{f' ({details})' if details else ''}. {self.hint}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args, self.__dict__)
+        return f"{asked}: {self.http_status} {responses.get(self.http_status, '')}: {said}{f' ({details})' if details else ''}. {self.hint}"
 
 
 class ValidationFailedError(ApiError):
