@@ -144,8 +144,9 @@ class ApiError(BookingsError):
             )
             if value is not None
         )
+        answer = f"{self.http_status} {responses.get(self.http_status, '')}".rstrip()
         said = self.message or "(no message)"
-        return f"{asked}: {self.http_status} {responses.get(self.http_status, '')}: {said}{f' ({details})' if details else ''}. {self.hint}"
+        return f"{asked}: {answer}: {said}{f' ({details})' if details else ''}. {self.hint}"
 
 
 class ValidationFailedError(ApiError):
