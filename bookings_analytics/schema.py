@@ -94,8 +94,8 @@ OUTCOMES: Final = pl.Schema(  # one row per (studio, customer_id, class_slot_id)
 
 def _rate(name: str, *, bounds: bool = False) -> dict[str, pl.DataType]:
     """Name the columns of one rate: its value, its sampling interval, its bounds for unrecorded attendance."""
-    columns = {name: pl.Float64(), f"{name}_ci_low": pl.Float64(), f"{name}_ci_high": pl.Float64()}
-    return columns | ({f"{name}_min": pl.Float64(), f"{name}_max": pl.Float64()} if bounds else {})
+    suffixes = ("", "_ci_low", "_ci_high", *(("_min", "_max") if bounds else ()))
+    return {name + suffix: pl.Float64() for suffix in suffixes}
 
 
 def _counts(*names: str) -> dict[str, pl.DataType]:
