@@ -1,0 +1,195 @@
+"""Who is in which group: the part that all rates share.
+
+A group is named by the columns of ``by``. Those of the cohorts frame say which customers it has; those that only the
+outcomes have (a class, say) split these customers' bookings further. Group columns are never joined on, because a join
+would lose the groups that null names.
+
+A rate reads the same everywhere: `read_groups`, count per cluster (`Groups.customers`, or `Groups.attach` for rows of
+any other kind), `Groups.totals`, formulas, `like`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import narwhals as nw
+
+from bookings_analytics.errors import CohortError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from narwhals.typing import IntoFrame, IntoFrameT
+
+CUSTOMER = ("studio", "customer_id")
+MEMBERS = "_members"  # customers of a group who could be read
+NOT_READ = "_not_read"  # customers of a group who could not
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of one call.
+
+    Attributes:
+        by: The group columns, in the order of the result.
+        own: Those of them that only the outcomes have.
+        members: One row per customer and group of the cohorts frame: `CUSTOMER`, the columns of ``by`` that are not
+            ``own``, and 1 or 0 in `MEMBERS` and `NOT_READ`. None without a cohorts frame.
+    """
+
+    by: tuple[str, ...]
+    own: tuple[str, ...]
+    members: nw.LazyFrame[Any] | None
+
+    def customers(self, outcomes: nw.LazyFrame[Any], *kinds: str) -> nw.LazyFrame[Any]:
+        """Count each customer's outcomes: a row per customer and group, a column ``_kind`` for each kind of outcome.
+
+        Customers with none of these outcomes have no row.
+        """
+        counts = (
+            nw.when(nw.col("outcome") == kind).then(1).otherwise(0).sum().cast(nw.Int64).alias(f"_{kind}")
+            for kind in kinds
+        )
+        one_each = tuple(dict.fromkeys((*CUSTOMER, *self.own)))
+        return self.attach(outcomes.filter(nw.col("outcome").is_in(kinds)).group_by(*one_each).agg(*counts))
+
+    def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.
+
+        Args:
+            rows: Any frame with the columns `CUSTOMER` and ``own``.
+        """
+        if self.members is None:
+            return rows
+        base = self.members.filter(nw.col(MEMBERS) == 1).drop(MEMBERS, NOT_READ)
+        return rows.join(base, on=list(CUSTOMER), how="inner")
+
+    def totals(self, rows: nw.LazyFrame[Any], sums: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
+        """Aggregate rows that `attach` gave, as `aggregate` does, to one row for every group, as `complete` does."""
+        return self.complete(aggregate(rows, self.by, sums.values()), sums)
+
+    def complete(self, totals: nw.LazyFrame[Any], counts: Iterable[str]) -> nw.LazyFrame[Any]:
+        """Add how many customers each group has, and the groups of the cohorts frame that have no row.
+
+        Args:
+            totals: One row per group.
+            counts: The columns that are 0 for a group without rows.
+
+        Returns:
+            The totals and, with a cohorts frame, `MEMBERS` and `NOT_READ`: those of the whole cohort group, also where
+            ``own`` columns split its bookings. A cohort group without any row appears once, null in ``own``.
+        """
+        if self.members is None:
+            return totals
+        cohort_group = ["_all", *(name for name in self.by if name not in self.own)]
+        sizes = [nw.col(name).sum().cast(nw.Int64).alias(name) for name in (MEMBERS, NOT_READ)]
+        groups = self.members.with_columns(_all=nw.lit(1)).group_by(*cohort_group).agg(*sizes)
+        both = nw.concat([groups, totals.with_columns(_all=nw.lit(1), _found=nw.lit(1))], how="diagonal")
+        return (
+            both.with_columns(
+                nw.col(MEMBERS, NOT_READ).max().over(*cohort_group).fill_null(0),
+                _rows=nw.col("_all").sum().over(*cohort_group),
+            )
+            .filter((nw.col("_found") == 1) | (nw.col("_rows") == 1))
+            .with_columns(nw.col(*counts).fill_null(0))
+            .drop("_all", "_found", "_rows")
+        )
+
+
+def read_groups(
+    outcomes: IntoFrame, cohorts: IntoFrame | None, by: str | Sequence[str] | None, *, result: Iterable[str]
+) -> tuple[nw.LazyFrame[Any], Groups]:
+    """Check the arguments that all rates share.
+
+    Args:
+        outcomes: The outcomes.
+        cohorts: The cohorts, with or without ``fetch_outcome``; None: all customers of the outcomes.
+        by: The columns to group by.
+        result: The columns of the result, which no group column may be called.
+
+    Returns:
+        The outcomes as a lazy frame, and the groups.
+
+    Raises:
+        CohortError: The cohorts frame does not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names a column that is not there, is in both frames, or is one of the result's.
+    """
+    bookings = lazy(outcomes)
+    columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or ()))
+    there = bookings.collect_schema().names()
+    if cohorts is None:
+        _check_by(columns, there, [], result)
+        return bookings, Groups(columns, columns, None)
+    listed = lazy(cohorts)
+    if listed.implementation is not bookings.implementation:
+        raise TypeError(
+            f"the outcomes are on {bookings.implementation.value} and the cohorts on {listed.implementation.value}; "
+            "pass both on the same engine."
+        )
+    listed = _with_studio(listed, bookings)
+    theirs = listed.collect_schema().names()
+    _check_by(columns, there, theirs, result)
+    if "fetch_outcome" not in theirs:
+        listed = listed.with_columns(fetch_outcome=nw.lit("ok"))
+    named = [name for name in columns if name in theirs]
+    read = nw.when(nw.col("fetch_outcome") == "ok").then(1).otherwise(0).max()
+    members = (
+        listed.group_by(*dict.fromkeys((*CUSTOMER, *named)))
+        .agg(read.alias(MEMBERS))
+        .with_columns((1 - nw.col(MEMBERS)).alias(NOT_READ))
+    )
+    return bookings, Groups(columns, tuple(name for name in columns if name not in theirs), members)
+
+
+def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
+    """Take any frame that Narwhals knows as a lazy one of the same engine."""
+    return nw.from_native(frame).lazy()
+
+
+def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
+    """Hand a result back as the kind of frame that was given: eager for eager, lazy for lazy."""
+    frame: nw.DataFrame[Any] | nw.LazyFrame[Any] = nw.from_native(cast("Any", given))
+    return cast("IntoFrameT", result.collect().to_native() if isinstance(frame, nw.DataFrame) else result.to_native())
+
+
+def aggregate(rows: nw.LazyFrame[Any], by: Sequence[str], aggregations: Iterable[nw.Expr]) -> nw.LazyFrame[Any]:
+    """Aggregate by any number of columns; by none gives one row, also of an empty frame."""
+    return rows.group_by(*by).agg(*aggregations) if by else rows.select(*aggregations)
+
+
+def merge(by: Sequence[str], *frames: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Put frames of one row per group side by side, null where one lacks a group; null names a group like any other."""
+    both = nw.concat(frames, how="diagonal")
+    return aggregate(both, by, [nw.col(name).max() for name in both.collect_schema().names() if name not in by])
+
+
+def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Fill in the studio where the cohorts name none and only one is possible."""
+    columns = cohorts.collect_schema().names()
+    if "customer_id" not in columns:
+        raise CohortError(f"the cohorts have no column customer_id, only {', '.join(columns)}; see read_cohorts.")
+    if "studio" not in columns:
+        cohorts = cohorts.with_columns(studio=nw.lit(None, nw.String))
+    if not cohorts.select(nw.col("studio").is_null().any()).collect().item():
+        return cohorts
+    studios = sorted(outcomes.select("studio").unique().collect()["studio"].to_list())
+    if len(studios) > 1:
+        raise CohortError(
+            f"some cohort rows name no studio, and the outcomes come from {len(studios)} ({', '.join(studios)}): a "
+            "customer number alone does not say whose customer it is. Fill in the cohorts' column studio."
+        )
+    return cohorts.with_columns(nw.col("studio").fill_null(studios[0])) if studios else cohorts
+
+
+def _check_by(by: Sequence[str], outcomes: Sequence[str], cohorts: Sequence[str], result: Iterable[str]) -> None:
+    for name in by:
+        if name not in outcomes and name not in cohorts:
+            known = ", ".join(sorted({*outcomes, *cohorts}))
+            missing = "" if cohorts else "; for a column of the cohorts, pass cohorts="
+            raise ValueError(f"by names {name!r}, which is no column. To choose from: {known}{missing}.")
+        if name in outcomes and name in cohorts and name not in CUSTOMER:
+            raise ValueError(f"by names {name!r}, a column of both the outcomes and the cohorts; rename one of them.")
+        if name in result:
+            raise ValueError(f"by names {name!r}, but the result has a column of its own called that; rename yours.")

@@ -1,0 +1,173 @@
+"""The sampling intervals of the rates, as expressions over sums per group.
+
+Bookings of one customer resemble each other, so ten bookings of one person are worth less than one booking of
+each of ten persons. Every interval here counts clusters (customers; for waits slots as well), not rows:
+
+1. one row per cluster and group, with two integer columns: ``n`` (trials) and ``y`` (of these, how many hit);
+2. `cluster_sums` over those rows gives the six sums of each group;
+3. `design_effect` turns them into deff, by how much clustering shrinks the sample;
+4. `rate` gives the rate and its Wilson interval with n / deff in place of n.
+
+Sums of integers are exact in any order, so every engine gives the same intervals.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import narwhals as nw
+
+
+def cluster_sums(y: str, n: str) -> dict[str, nw.Expr]:
+    """Name the six sums of one rate, to aggregate over one row per cluster.
+
+    Rates that share a column share its sums: merge their dicts with ``|`` and aggregate the values.
+
+    Args:
+        y: Column of hits of a cluster, integer, 0 ≤ y ≤ n.
+        n: Column of trials of a cluster, integer.
+
+    Returns:
+        Σy and Σn under their own names, and those of squares, of products and of clusters with n > 0 under
+        names that only `design_effect` and `dispersion` need to know.
+    """
+    hits, trials = nw.col(y), nw.col(n)
+    sums = {
+        _clusters(n): nw.when(trials > 0).then(1).otherwise(0),
+        n: trials,
+        y: hits,
+        _product(n, n): trials * trials,
+        _product(y, n): hits * trials,
+        _product(y, y): hits * hits,
+    }
+    return {name: terms.sum().cast(nw.Int64).alias(name) for name, terms in sums.items()}
+
+
+def design_effect(y: str, n: str) -> nw.Expr:
+    """Estimate by how much clustering inflates the variance of Σy/Σn, from `cluster_sums`.
+
+    The variance is Cochran's linearised ratio estimator (Sampling Techniques, 3rd ed. 1977, section 6.3) over that of
+    independent trials; never below 1, since a sample can't be worth more than its trials. A few clusters that all agree
+    would show no variance at all, so two pseudo-customers of mean size are added, one all hits and one all misses.
+    These are this package's own adaptation of Agresti & Coull (1998), with no published version; the simulations in
+    ``tests/test_coverage.py`` are their justification.
+    """
+    clusters = nw.col(_clusters(n))
+    trials = _where_positive(nw.col(n))
+    size = trials / clusters
+    share = (nw.col(y) + size) / (trials + 2 * size)
+    squares = (
+        nw.col(_product(y, y))
+        - 2 * share * nw.col(_product(y, n))
+        + share * share * nw.col(_product(n, n))
+        + size * size * ((1 - share) * (1 - share) + share * share)
+    )
+    effect = (clusters + 2) / (clusters + 1) * squares / ((trials + 2 * size) * share * (1 - share))
+    return effect.clip(lower_bound=1.0)
+
+
+def design_effect_of_ones(n: str) -> nw.Expr:
+    """`design_effect` where every cluster is one trial, as in a share of customers: (n + 2)/(n + 1)."""
+    trials = nw.col(n)
+    return (trials + 2) / (trials + 1)
+
+
+def rate(name: str, y: str, n: str, deff: nw.Expr | float, confidence: float) -> list[nw.Expr]:
+    """Give a rate and its Wilson interval, null where there is nothing to divide by.
+
+    Wilson (1927) with the effective sample size n / deff: Korn & Graubard (Survey Methodology 24, 1998), recommended by
+    Franco, Little, Louis & Slud (Journal of Survey Statistics and Methodology 7, 2019).
+
+    Args:
+        name: Name of the rate.
+        y: Column with the group's hits.
+        n: Column with the group's trials.
+        deff: The design effect; 1 for independent trials.
+        confidence: Nominal coverage, such as 0.95.
+
+    Returns:
+        Three columns: ``name``, ``name_ci_low`` and ``name_ci_high``.
+
+    Raises:
+        ValueError: The confidence is not between 0 and 1.
+    """
+    z2 = quantile(confidence) ** 2
+    trials = _where_positive(nw.col(n))
+    p = nw.col(y) / trials
+    effective = trials / deff
+    center = (p + z2 / (2 * effective)) / (1 + z2 / effective)
+    half = (z2 * (p * (1 - p) + z2 / (4 * effective)) / effective).sqrt() / (1 + z2 / effective)
+    return [
+        p.alias(name),
+        (center - half).clip(0.0, p).alias(f"{name}_ci_low"),  # Wilson holds p, but for rounding
+        (center + half).clip(p, 1.0).alias(f"{name}_ci_high"),
+    ]
+
+
+def difference(first: str, second: str) -> list[nw.Expr]:
+    """Give the difference of two independent rates and its interval, from their own intervals.
+
+    d = p₁ - p₂ with L = d - √((p₁-l₁)² + (u₂-p₂)²) and U = d + √((u₁-p₁)² + (p₂-l₂)²): the square-and-add method of
+    Newcombe (Statistics in Medicine 17, 1998), as MOVER for any two intervals by Zou & Donner (Statistics in Medicine
+    27, 2008). Its confidence is that of the two intervals.
+
+    Args:
+        first: Name of the rate to subtract from; its interval stands in ``first_ci_low`` and ``first_ci_high``.
+        second: Name of the rate to subtract, likewise.
+
+    Returns:
+        Three columns: ``difference``, ``difference_ci_low`` and ``difference_ci_high``.
+    """
+    p1, low1, high1 = (nw.col(first + part) for part in ("", "_ci_low", "_ci_high"))
+    p2, low2, high2 = (nw.col(second + part) for part in ("", "_ci_low", "_ci_high"))
+    below = ((p1 - low1) * (p1 - low1) + (high2 - p2) * (high2 - p2)).sqrt()
+    above = ((high1 - p1) * (high1 - p1) + (p2 - low2) * (p2 - low2)).sqrt()
+    return [
+        (p1 - p2).alias("difference"),
+        (p1 - p2 - below).alias("difference_ci_low"),
+        (p1 - p2 + above).alias("difference_ci_high"),
+    ]
+
+
+def dispersion(y: str, n: str) -> list[nw.Expr]:
+    """Give the two terms of each group whose sums' ratio is the dispersion D of a funnel plot, from `cluster_sums`.
+
+    D = Σ_j[m_j/(m_j-1)·Σ_i(y_i-p_j n_i)²] / Σ_j N_j p_j(1-p_j), never below 1: the variance of the groups' shares
+    given their customers, over that of independent trials (Spiegelhalter, Statistics in Medicine 24, 2005, takes D from
+    the groups' distances to the centre instead, which would count true differences as noise). A group of one customer
+    says nothing about how customers differ, and is in neither sum.
+
+    Returns:
+        Two columns, null where the group tells nothing: ``_between`` and ``_binomial``.
+    """
+    clusters = nw.col(_clusters(n))
+    several = nw.when(clusters > 1)
+    p = nw.col(y) / _where_positive(nw.col(n))
+    squares = nw.col(_product(y, y)) - 2 * p * nw.col(_product(y, n)) + p * p * nw.col(_product(n, n))
+    return [
+        several.then(squares * clusters / (clusters - 1)).alias("_between"),
+        several.then(nw.col(n) * p * (1 - p)).alias("_binomial"),
+    ]
+
+
+def quantile(confidence: float) -> float:
+    """Give z with P(|Z| ≤ z) = confidence for a standard normal Z.
+
+    Raises:
+        ValueError: The confidence is not between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; give a share between 0 and 1, such as 0.95.")
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def _where_positive(trials: nw.Expr) -> nw.Expr:
+    return nw.when(trials > 0).then(trials).cast(nw.Float64)
+
+
+def _clusters(n: str) -> str:
+    return f"_clusters({n})"
+
+
+def _product(first: str, second: str) -> str:
+    return f"_{first}*{second}"
