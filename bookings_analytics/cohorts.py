@@ -82,7 +82,7 @@ def _load(source: CohortsSource, separator: str) -> tuple[str, pl.DataFrame]:
             return str(source), _load_file(Path(source), separator)
     ids: list[object] = list(source)
     for row, value in enumerate(ids, start=1):
-        if not isinstance(value, Integral) or isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise CohortError(_bad_id("the list of ids", row, repr(value)))
     # As text, so that an id of any size reaches the one check that all sources go through.
     return "the list of ids", pl.DataFrame({"customer_id": [str(value) for value in ids]}, {"customer_id": pl.String})

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bookings_analytics.fetch import FetchResult
+    from bookings_analytics.results import FetchResult
 
 
 class BookingsError(Exception):
@@ -65,12 +65,12 @@ class InvalidResponseError(BookingsError):
     """The API answered, but not with what its specification says.
 
     Attributes:
-        customer_id: The customer asked for.
+        customer_id: The customer asked for; None if the key was checked.
         path: Where in the body, as in ``$[0].bookingStatus``; ``$`` is the whole body.
         value: What stands there, as text; None where nothing does.
     """
 
-    def __init__(self, problem: str, *, customer_id: int, path: str = "$", value: str | None = None) -> None:
+    def __init__(self, problem: str, *, customer_id: int | None, path: str = "$", value: str | None = None) -> None:
         self.customer_id = customer_id
         self.path = path
         self.value = value

@@ -1,0 +1,131 @@
+"""The wire: the endpoint's path, parameter, header and names, and its bytes turned into rows, strictly.
+
+Nothing else in the package knows these names. polars is not used to read the bytes: building frames from
+dicts turns an unknown Enum value, a missing field and a null into a silent null, and `"3"` and 3.5 into 3.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+
+from bookings_analytics.errors import InvalidResponseError, TypedArg
+from bookings_analytics.schema import BookingStatus, ClassSlotStatus, ParticipantStatus
+
+PATH: Final = "/v1/classes/booking"
+CUSTOMER_PARAMETER: Final = "customerId"
+KEY_HEADER: Final = "X-API-KEY"
+OPTED_OUT: Final = "customer.access.disabled"  # how the errorCode of a customer who opted out ends
+
+_LONGEST_VALUE_SHOWN: Final = 200
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class Booking(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    """One booking as the API gives it; fields it may add are ignored."""
+
+    booking_id: Int64
+    booking_status: BookingStatus
+    class_slot_id: Int64
+    class_id: Int64
+    customer_id: Int64
+    class_slot_status: ClassSlotStatus
+    participant_status: ParticipantStatus
+
+
+class ErrorData(NamedTuple):
+    """What an error body says, as far as it says it."""
+
+    message: str
+    error_code: str | None = None
+    trace_id: str | None = None
+    reference: str | None = None
+    args: tuple[Any, ...] = ()
+    typed_args: tuple[TypedArg, ...] = ()
+
+
+_bookings_decoder = msgspec.json.Decoder(list[Booking])
+
+
+def decode_bookings(body: bytes, customer_id: int) -> list[Booking]:
+    """Read the bookings of the customer asked for, or nothing at all.
+
+    Raises:
+        InvalidResponseError: The body is not JSON in UTF-8, does not follow the specification, names another
+            customer, or holds a booking twice.
+    """
+    try:
+        bookings = _bookings_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        problem = str(error)
+    else:
+        seen: set[int] = set()
+        for row, booking in enumerate(bookings):
+            if booking.customer_id != customer_id:
+                raise InvalidResponseError(
+                    "it holds a booking of another customer",
+                    customer_id=customer_id,
+                    path=f"$[{row}].customerId",
+                    value=str(booking.customer_id),
+                )
+            if booking.booking_id in seen:
+                raise InvalidResponseError(
+                    "it holds a booking twice",
+                    customer_id=customer_id,
+                    path=f"$[{row}].bookingId",
+                    value=str(booking.booking_id),
+                )
+            seen.add(booking.booking_id)
+        return bookings
+    # Outside the except block, so that the new error does not drag the decoder's along.
+    raise _located(problem, body, customer_id)
+
+
+def _located(problem: str, body: bytes, customer_id: int) -> InvalidResponseError:
+    """Name the place and the value that msgspec stumbled over: its message has the place, only sometimes the value."""
+    said, _, place = problem.partition(" - at ")
+    path = place.strip("`") or "$"
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        start = repr(body[:_LONGEST_VALUE_SHOWN])[1:]
+        return InvalidResponseError(str(error), customer_id=customer_id, value=start)
+    for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        value = value[key or int(index)]
+    if missing := re.search(r"missing required field `(\w+)`", said):
+        return InvalidResponseError(said, customer_id=customer_id, path=f"{path}.{missing[1]}")
+    shown = msgspec.json.encode(value).decode()[:_LONGEST_VALUE_SHOWN]
+    return InvalidResponseError(said, customer_id=customer_id, path=path, value=shown)
+
+
+def decode_error(body: bytes) -> ErrorData:
+    """Read as much of an error body as is there: it may be empty, HTML, or not what the specification says."""
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        data = None
+    if not isinstance(data, dict):
+        return ErrorData(body[:_LONGEST_VALUE_SHOWN].decode("utf-8", "replace").strip())
+
+    def text(name: str) -> str | None:
+        value = data.get(name)
+        return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+
+    def items(name: str) -> list[Any]:
+        value = data.get(name)
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    return ErrorData(
+        message=text("errorMessage") or "",
+        error_code=text("errorCode"),
+        trace_id=text("traceId"),
+        reference=text("reference"),
+        args=tuple(items("args")),
+        typed_args=tuple(
+            TypedArg(arg.get("type"), arg.get("value")) if isinstance(arg, dict) else TypedArg(None, arg)
+            for arg in items("typedArgs")
+        ),
+    )

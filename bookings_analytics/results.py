@@ -1,0 +1,99 @@
+"""What a fetch brought: bookings, what became of every customer, and the cohorts with both joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from bookings_analytics import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CUSTOMER: Final = ("studio", "customer_id")
+SETTLED: Final = ["ok", "not_found", "access_disabled", "rejected"]  # asking again would bring the same answer
+
+
+@dataclass(frozen=True, repr=False)
+class FetchResult:
+    """What a fetch brought.
+
+    Attributes:
+        bookings: `schema.BOOKINGS`, sorted by studio, customer and booking; empty if they went into an archive.
+        fetches: `schema.FETCHES`, one row per studio and customer, sorted by them.
+        cohorts: `schema.RESULT_COHORTS`: every row of the cohort list, its studio and `fetch_outcome` filled in.
+    """
+
+    bookings: pl.DataFrame
+    fetches: pl.DataFrame
+    cohorts: pl.DataFrame
+
+    @staticmethod
+    def nothing() -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Give the bookings and fetches of no customer."""
+        return schema.BOOKINGS.to_frame(), schema.FETCHES.to_frame()
+
+    @classmethod
+    def assemble(
+        cls, cohorts: pl.DataFrame, bookings: Sequence[pl.DataFrame], fetches: Sequence[pl.DataFrame]
+    ) -> FetchResult:
+        """Put the parts of a run together; customers without a fetch are not_fetched."""
+        asked = pl.concat([schema.FETCHES.to_frame(), *fetches])
+        missing = cohorts.select(CUSTOMER).unique().join(asked, on=CUSTOMER, how="anti")
+        not_fetched = missing.with_columns(outcome=pl.lit("not_fetched", schema.FETCH_OUTCOME), attempts=pl.lit(0))
+        every = pl.concat([asked, not_fetched.cast({"attempts": pl.Int64})], how="diagonal").sort(CUSTOMER)
+        return cls(
+            bookings=pl.concat([schema.BOOKINGS.to_frame(), *bookings]).sort(*CUSTOMER, "booking_id"),
+            fetches=every,
+            cohorts=cohorts.join(
+                every.select(*CUSTOMER, fetch_outcome="outcome"), on=CUSTOMER, how="left", maintain_order="left"
+            ),
+        )
+
+    def settled(self, cohorts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Give the bookings and fetches of those customers of `cohorts` whose answer is final."""
+        fetches = self.fetches.join(cohorts, on=CUSTOMER, how="semi").filter(pl.col("outcome").is_in(SETTLED))
+        return self.bookings.join(fetches, on=CUSTOMER, how="semi"), fetches
+
+    def summary(self) -> str:
+        """Say in one line how many were asked and read, and what could not be read and why."""
+        counts = self._counts()
+        read = counts.pop("ok", 0)
+        never_asked = counts.pop("not_fetched", 0)
+        asked = self.fetches.height - never_asked
+        parts = [f"{asked:,} customers asked, {read:,} read, {self.fetches['n_bookings'].sum():,} bookings"]
+        if counts:
+            parts.append("not read: " + ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()))
+        if never_asked:
+            parts.append(f"{never_asked:,} never asked (continue with resume=)")
+        return "; ".join(parts) + "."
+
+    def _counts(self) -> dict[str, int]:
+        """Count customers by outcome, in the order of the outcomes' Enum."""
+        counted = self.fetches.group_by("outcome").len().sort("outcome")
+        return dict(counted.iter_rows())
+
+    def __repr__(self) -> str:
+        return f"<FetchResult: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        """Show the summary and, for each outcome but ok, how many customers and the first one's message."""
+        others = (
+            self.fetches.filter(pl.col("outcome") != "ok")
+            .group_by("outcome")
+            .agg(pl.len(), pl.first("studio", "customer_id", "message"))
+            .sort("outcome")
+        )
+        rows = "".join(
+            f"<tr><td>{outcome}</td><td>{n:,}</td><td>{escape(f'{studio} {customer}')}</td>"
+            f"<td>{escape(message or '')}</td></tr>"
+            for outcome, n, studio, customer, message in others.iter_rows()
+        )
+        table = (
+            "<table><thead><tr><th>outcome</th><th>customers</th><th>for example</th><th>message</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+        return f"<p>{escape(self.summary())}</p>{table if rows else ''}"

@@ -1,0 +1,190 @@
+"""The work of a fetch: several requests under way at once, in an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import polars as pl
+
+from bookings_analytics import schema
+from bookings_analytics.client import BookingsClient
+from bookings_analytics.decode import OPTED_OUT
+from bookings_analytics.errors import (
+    ApiError,
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    ValidationFailedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    import httpx
+
+    from bookings_analytics.decode import Booking
+    from bookings_analytics.studios import Studio
+
+_CHUNK: Final = 500  # customers whose rows are turned into a frame at once
+
+
+class _Fetch(NamedTuple):
+    """One row of `schema.FETCHES`."""
+
+    studio: str
+    customer_id: int
+    fetched_at: datetime
+    outcome: str
+    n_bookings: int | None
+    http_status: int | None
+    error_code: str | None
+    message: str | None
+    trace_id: str | None
+    attempts: int
+
+
+class Run:
+    """One run through the customers of one or several studios.
+
+    Attributes:
+        n_done: How many customers have their outcome.
+        bookings: What was read, in frames of `schema.BOOKINGS`; complete when `read` has ended.
+        fetches: What became of the customers asked, in frames of `schema.FETCHES`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime],
+        concurrency: int,
+        requests_per_minute: int,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self.n_done = 0
+        self.bookings: list[pl.DataFrame] = []
+        self.fetches: list[pl.DataFrame] = []
+        self._clock = clock
+        self._concurrency = concurrency
+        self._requests_per_minute = requests_per_minute
+        self._transport = transport
+        self._read: list[tuple[_Fetch, list[Booking]]] = []
+        self._started = threading.Event()
+
+    async def read(self, jobs: Mapping[Studio, Sequence[int]]) -> None:
+        """Read every studio's customers, all studios at once; end early, without an error, when stopped.
+
+        Raises:
+            AuthenticationError: A key is not accepted.
+            PermissionDeniedError: A key may not read bookings.
+            ConnectionFailedError: A studio can't be reached at all.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._started.set()
+        try:
+            with suppress(asyncio.CancelledError):
+                await _all(self._read_studio(studio, ids) for studio, ids in jobs.items())
+        finally:
+            self._to_frames()
+
+    def stop(self) -> None:
+        """Make `read` end now, from another thread."""
+        self._started.wait()
+        if self._task:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _read_studio(self, studio: Studio, ids: Sequence[int]) -> None:
+        async with BookingsClient(
+            studio,
+            transport=self._transport,
+            requests_per_minute=self._requests_per_minute,
+            concurrency=self._concurrency,
+        ) as client:
+            await client.check_key()
+            waiting = iter(ids)
+            await _all(self._work(studio.name, client, waiting) for _ in range(self._concurrency))
+
+    async def _work(self, studio: str, client: BookingsClient, waiting: Iterator[int]) -> None:
+        """Ask for one customer after the other, until none is waiting."""
+        for customer_id in waiting:
+            bookings: list[Booking] = []
+            try:
+                bookings, attempts = await client.bookings(customer_id)
+            except (ApiError, ConnectionFailedError, InvalidResponseError) as error:
+                if (outcome := _outcome(error)) is None:
+                    raise
+                fetch = _not_read(studio, customer_id, self._clock(), outcome, error)
+            else:
+                at = self._clock()
+                fetch = _Fetch(studio, customer_id, at, "ok", len(bookings), 200, None, None, None, attempts)
+            self._read.append((fetch, bookings))
+            self.n_done += 1
+            if len(self._read) >= _CHUNK:
+                self._to_frames()
+
+    def _to_frames(self) -> None:
+        read, self._read = self._read, []
+        self.fetches.append(pl.DataFrame([fetch for fetch, _ in read], schema=schema.FETCHES, orient="row"))
+        self.bookings.append(_bookings_frame(read))
+
+
+def _bookings_frame(read: Sequence[tuple[_Fetch, Sequence[Booking]]]) -> pl.DataFrame:
+    rows = [booking for _, bookings in read for booking in bookings]
+    once_each = [(fetch.studio, fetch.fetched_at) for fetch, bookings in read for _ in bookings]
+    columns = {
+        "studio": [studio for studio, _ in once_each],
+        "observed_at": [at for _, at in once_each],
+        "visible": [True] * len(rows),
+        **{
+            name: [getattr(row, name) for row in rows]
+            for name in schema.BOOKINGS
+            if name not in ("studio", "observed_at", "visible")
+        },
+    }
+    return pl.DataFrame({name: columns[name] for name in schema.BOOKINGS}, schema=schema.BOOKINGS)
+
+
+def _outcome(error: ApiError | ConnectionFailedError | InvalidResponseError) -> str | None:
+    """Say what an error means for its customer; None if it means the end of the fetch."""
+    match error:
+        case PermissionDeniedError(error_code=str() as code) if code.endswith(OPTED_OUT):
+            return "access_disabled"
+        case AuthenticationError() | PermissionDeniedError():
+            return None
+        case NotFoundError():
+            return "not_found"
+        case ValidationFailedError():
+            return "rejected"
+        case InvalidResponseError():
+            return "invalid_response"
+    return "failed"
+
+
+def _not_read(
+    studio: str,
+    customer_id: int,
+    at: datetime,
+    outcome: str,
+    error: ApiError | ConnectionFailedError | InvalidResponseError,
+) -> _Fetch:
+    status, code, message, trace = None, None, str(error), None
+    if isinstance(error, ApiError):
+        status, code, message, trace = error.http_status, error.error_code, error.message, error.trace_id
+    return _Fetch(studio, customer_id, at, outcome, None, status, code, message, trace, error.attempts)
+
+
+async def _all(work: Iterable[Coroutine[object, object, None]]) -> None:
+    """Wait for all of them; when one fails, stop the others and raise its error as it is."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
