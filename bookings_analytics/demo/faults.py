@@ -1,0 +1,121 @@
+"""What can go wrong at the demo studio's API, switched on when wanted: wrong answers, and the speed limit."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Window = Literal["sliding", "fixed"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """What becomes of a request instead of the true answer; see `Faults.add`."""
+
+    customer_id: int | None
+    times: int | None
+    status: int | None
+    body: bytes | None
+    headers: Mapping[str, str]
+    chunked: bool
+    delay: float
+    cut_after: int | None
+    drop: bool
+
+    @property
+    def answers(self) -> bool:
+        """Whether it replaces the true answer."""
+        return self.status is not None or self.body is not None
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults that are switched on."""
+
+    _planned: list[Fault] = field(default_factory=list)
+
+    def add(
+        self,
+        *,
+        customer_id: int | None = None,
+        times: int | None = 1,
+        status: int | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        chunked: bool = False,
+        delay: float = 0.0,
+        cut_after: int | None = None,
+        drop: bool = False,
+    ) -> None:
+        """Plan a fault; several that fit the same request are used up one after the other, in this order.
+
+        Args:
+            customer_id: Whose requests fail; None: any.
+            times: How many of them; None: all from now on.
+            status: The status of the answer, with the specification's error body if `body` is not given.
+            body: The whole body instead of the true one.
+            headers: Further headers, or other ones, as content-type or location.
+            chunked: Send the body in chunks, without announcing its length.
+            delay: Seconds that the answer takes longer.
+            cut_after: Close the connection after so many bytes of the body, its whole length announced.
+            drop: Close the connection without an answer.
+        """
+        self._planned.append(
+            Fault(
+                customer_id=customer_id,
+                times=times,
+                status=status,
+                body=body,
+                headers=headers or {},
+                chunked=chunked,
+                delay=delay,
+                cut_after=cut_after,
+                drop=drop,
+            )
+        )
+
+    def clear(self) -> None:
+        """Switch every fault off."""
+        self._planned.clear()
+
+    def take(self, customer_id: int | None) -> Fault | None:
+        """Give the fault of this customer's request that comes now, if there is one."""
+        for fault in self._planned:
+            if fault.customer_id in (None, customer_id):
+                if fault.times is not None:
+                    fault.times -= 1
+                    if not fault.times:
+                        self._planned.remove(fault)
+                return fault
+        return None
+
+
+@dataclass(slots=True, kw_only=True)
+class RateLimit:
+    """The API's speed limit: more than `limit` requests within `period` seconds, and none is answered for `lockout`."""
+
+    limit: int = 1000
+    period: float = 60.0
+    lockout: float = 60.0
+    window: Window = "sliding"
+    retry_after: bool = False  # whether a 429 says how long to wait
+    _arrivals: deque[float] = field(default_factory=deque)
+    _locked_until: float = 0.0
+
+    def refuse(self, now: float) -> float | None:
+        """Count a request; if it is one too many, tell how many seconds the lock-out still lasts."""
+        if now < self._locked_until:
+            return self._locked_until - now
+        opened = now - self.period if self.window == "sliding" else now - now % self.period
+        while self._arrivals and self._arrivals[0] <= opened:
+            self._arrivals.popleft()
+        self._arrivals.append(now)
+        if len(self._arrivals) <= self.limit:
+            return None
+        self._arrivals.clear()
+        self._locked_until = now + self.lockout
+        return self.lockout

@@ -1,0 +1,159 @@
+"""How one slot fills: who asks for a place and when, the waiting list, and who turns up in the end."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+from bookings_analytics import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+    from bookings_analytics.demo.population import Person, Slot
+    from bookings_analytics.schema import BookingStatus, ParticipantStatus
+
+# From then on the list is fixed, seats freed later stay empty.
+LIST_CLOSES: Final = timedelta(hours=1)
+
+_WITHDRAWS: Final = 0.15  # chance to leave the waiting list
+_BOOKS_AGAIN: Final = 0.08  # chance to ask again for a slot once canceled
+_LET_IN: Final = 0.15  # chance that somebody from the list is there when a seat stays empty
+
+
+@dataclass(eq=False, slots=True)
+class Booking:
+    """One booking and every status it ever had."""
+
+    person: Person
+    slot: Slot
+    changes: list[tuple[datetime, BookingStatus]] = field(default_factory=list)
+    participant_status: ParticipantStatus = "UNSET"  # as noted down at the end of the class
+    booking_id: int = 0  # numbered in the order of all the studio's bookings
+
+    @property
+    def status(self) -> BookingStatus:
+        """The status it ended with."""
+        return self.changes[-1][1]
+
+    @property
+    def holds_seat(self) -> bool:
+        """Whether it ended with a seat."""
+        return self.status in schema.SEAT_STATUSES
+
+
+_Step = Literal["ask", "confirm", "cancel", "withdraw"]
+
+
+class Queue:
+    """The bookings of one slot, played from the first request to the end of the class.
+
+    Args:
+        slot: The slot.
+        rng: Where chance comes from.
+        new_id_share: Share of those who move up from the waiting list whose place gets a new booking.
+    """
+
+    def __init__(self, slot: Slot, rng: Random, *, new_id_share: float) -> None:
+        self.slot = slot
+        self.bookings: list[Booking] = []
+        self._rng = rng
+        self._new_id_share = new_id_share
+        self._free = slot.studio_class.capacity
+        self._waiting: deque[Booking] = deque()
+        self._agenda: list[tuple[datetime, int, _Step, Booking]] = []
+        self._order = itertools.count()
+        self._closes_at = min(slot.starts_at - LIST_CLOSES, slot.canceled_at or slot.starts_at)
+
+    def play(self, requests: Iterable[tuple[datetime, Person]]) -> list[Booking]:
+        """Let everybody ask, cancel, move up and come; return the bookings that were made."""
+        for at, person in requests:
+            self._plan(at, "ask", Booking(person, self.slot))
+        while self._agenda:
+            at, _, step, booking = heapq.heappop(self._agenda)
+            match step:
+                case "ask":
+                    self._ask(at, booking)
+                case "confirm" if booking.status == "BOOKED_WITH_CONFIRMATION_REQUIRED":
+                    booking.changes.append((at, "BOOKED"))
+                case "cancel" if booking.holds_seat:
+                    self._cancel(at, booking)
+                case "withdraw" if booking.status == "WAITING_LIST":
+                    self._waiting.remove(booking)
+                    booking.changes.append((at, "CANCELED"))
+        if self.slot.canceled_at is None:
+            self._hold_class()
+        return self.bookings
+
+    def _plan(self, at: datetime, step: _Step, booking: Booking) -> None:
+        if at < self._closes_at:
+            heapq.heappush(self._agenda, (at, next(self._order), step, booking))
+
+    def _ask(self, at: datetime, booking: Booking) -> None:
+        self.bookings.append(booking)
+        if self._free:
+            self._free -= 1
+            self._take_seat(at, booking)
+        else:
+            self._waiting.append(booking)
+            booking.changes.append((at, "WAITING_LIST"))
+            if self._rng.random() < _WITHDRAWS:
+                self._plan(self._moment_after(at), "withdraw", booking)
+
+    def _take_seat(self, at: datetime, booking: Booking) -> None:
+        if self._rng.random() < self.slot.studio_class.confirmed:
+            booking.changes.append((at, "BOOKED_WITH_CONFIRMATION_REQUIRED"))
+            self._plan(at + timedelta(hours=self._rng.expovariate(1 / 20)), "confirm", booking)
+        else:
+            booking.changes.append((at, "BOOKED"))
+        if self._rng.random() < chance(booking.person.cancel_odds):
+            self._plan(self._moment_after(at), "cancel", booking)
+
+    def _cancel(self, at: datetime, booking: Booking) -> None:
+        booking.changes.append((at, "CANCELED"))
+        if self._waiting:
+            self._move_up(at, self._waiting.popleft())
+        else:
+            self._free += 1
+        if self._rng.random() < _BOOKS_AGAIN:
+            later = at + timedelta(hours=self._rng.expovariate(1 / 6))
+            self._plan(later, "ask", Booking(booking.person, self.slot))
+
+    def _move_up(self, at: datetime, booking: Booking) -> None:
+        if self._rng.random() < self._new_id_share:
+            booking.changes.append((at, "CANCELED"))
+            booking = Booking(booking.person, self.slot)
+            self.bookings.append(booking)
+        self._take_seat(at, booking)
+
+    def _moment_after(self, at: datetime) -> datetime:
+        """Pick when plans change: soon after, or, the more often, shortly before the list closes."""
+        left = self._closes_at - at
+        return at + left * self._rng.random() ** (3 if self._rng.random() < 1 / 3 else 1 / 3)
+
+    def _hold_class(self) -> None:
+        empty = self._free
+        for booking in self.bookings:
+            if booking.holds_seat:
+                odds = booking.person.miss_odds * self.slot.studio_class.miss_odds
+                comes = self._rng.random() >= chance(odds)
+                empty += not comes
+                self._note(booking, comes=comes)
+        for booking in self._waiting:
+            if empty and self._rng.random() < _LET_IN:
+                empty -= 1
+                self._note(booking, comes=True)
+
+    def _note(self, booking: Booking, *, comes: bool) -> None:
+        if self.slot.recorded:
+            booking.participant_status = "PARTICIPATING" if comes else "NOT_PARTICIPATING"
+
+
+def chance(odds: float) -> float:
+    """Turn odds into a probability."""
+    return odds / (1 + odds)
