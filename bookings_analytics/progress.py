@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tqdm.auto import tqdm
-from tqdm.notebook import tqdm_notebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tqdm.std import tqdm as Bar  # noqa: N812 - the class that both of tqdm's bars are
+
+# tqdm chose the notebook's bar, whose module is slow to import, so it is asked only where it is there already.
+_IN_NOTEBOOK: Final = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
         "smoothing": 0,
         "leave": False,
     }
-    if shown and issubclass(tqdm, tqdm_notebook):
+    if shown and _IN_NOTEBOOK:
         with _in_notebook(tqdm(**options, display=False)) as bar:
             yield _updater(bar)
     else:
@@ -47,7 +49,7 @@ def _updater(bar: Bar[Any]) -> Callable[[int], None]:
 
 
 @contextmanager
-def _in_notebook(bar: tqdm_notebook[Any]) -> Iterator[tqdm_notebook[Any]]:
+def _in_notebook(bar: Any) -> Iterator[Bar[Any]]:  # noqa: ANN401 - only the notebook's bar has a container
     """Show the bar's widget under a display id and empty it afterwards: a notebook stored then has no dead widget."""
     from IPython.display import display, update_display  # noqa: PLC0415 - exists where notebooks run, slow to import
 

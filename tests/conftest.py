@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import stamina
+
+from bookings_analytics import demo, pacing
+from bookings_analytics.client import MAX_ATTEMPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _no_waits_between_attempts() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=MAX_ATTEMPTS, cap=True):
+        yield
+
+
+@pytest.fixture
+def studio() -> Iterator[demo.DemoStudio]:
+    with demo.serve() as studio:
+        yield studio
+
+
+@pytest.fixture
+def short_lock_out(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A 429 that names no time closes the gate for this many seconds instead of a minute."""
+    monkeypatch.setattr(pacing, "LOCK_OUT", 0.3)
+    return 0.3
