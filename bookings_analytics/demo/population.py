@@ -44,10 +44,10 @@ class Cohort:
 
 
 COHORTS: Final = (
-    Cohort(name="joined this quarter", size=160, idle=0.15, asks=1.9, cancel_odds=0.42, miss_odds=0.10, plus=0.4),
-    Cohort(name="long-term", size=220, idle=0.12, asks=1.6, cancel_odds=0.36, miss_odds=0.05, plus=0.5),
-    Cohort(name="corporate", size=130, idle=0.40, asks=1.1, cancel_odds=0.52, miss_odds=0.09, plus=0.3),
-    Cohort(name="trial", size=90, idle=0.08, asks=2.6, cancel_odds=0.46, miss_odds=0.28, plus=0.1),
+    Cohort(name="joined this quarter", size=160, idle=0.15, asks=1.9, cancel_odds=0.52, miss_odds=0.10, plus=0.4),
+    Cohort(name="long-term", size=220, idle=0.12, asks=1.6, cancel_odds=0.44, miss_odds=0.05, plus=0.5),
+    Cohort(name="corporate", size=130, idle=0.40, asks=1.1, cancel_odds=0.64, miss_odds=0.09, plus=0.3),
+    Cohort(name="trial", size=90, idle=0.08, asks=2.6, cancel_odds=0.56, miss_odds=0.28, plus=0.1),
 )
 _AGE_GROUPS: Final = {"18-29": 1.4, "30-44": 1.0, "45-59": 0.8, "60+": 0.6}  # each multiplies the odds of a no-show
 

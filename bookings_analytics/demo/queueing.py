@@ -33,7 +33,7 @@ class Booking:
     person: Person
     slot: Slot
     changes: list[tuple[datetime, BookingStatus]] = field(default_factory=list)
-    participant_status: ParticipantStatus = "UNSET"  # as noted down at the end of the class
+    came: bool | None = None  # whether they were there, noted down or not; None: not expected
     booking_id: int = 0  # numbered in the order of all the studio's bookings
 
     @property
@@ -45,6 +45,13 @@ class Booking:
     def holds_seat(self) -> bool:
         """Whether it ended with a seat."""
         return self.status in schema.SEAT_STATUSES
+
+    @property
+    def participant_status(self) -> ParticipantStatus:
+        """What is noted down at the end of the class."""
+        if self.came is None or not self.slot.recorded:
+            return "UNSET"
+        return "PARTICIPATING" if self.came else "NOT_PARTICIPATING"
 
 
 _Step = Literal["ask", "confirm", "cancel", "withdraw"]
@@ -141,17 +148,12 @@ class Queue:
         for booking in self.bookings:
             if booking.holds_seat:
                 odds = booking.person.miss_odds * self.slot.studio_class.miss_odds
-                comes = self._rng.random() >= chance(odds)
-                empty += not comes
-                self._note(booking, comes=comes)
+                booking.came = self._rng.random() >= chance(odds)
+                empty += not booking.came
         for booking in self._waiting:
             if empty and self._rng.random() < _LET_IN:
                 empty -= 1
-                self._note(booking, comes=True)
-
-    def _note(self, booking: Booking, *, comes: bool) -> None:
-        if self.slot.recorded:
-            booking.participant_status = "PARTICIPATING" if comes else "NOT_PARTICIPATING"
+                booking.came = True
 
 
 def chance(odds: float) -> float:

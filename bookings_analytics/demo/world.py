@@ -95,12 +95,27 @@ class World:
         )
 
     @cached_property
+    def attendance(self) -> pl.DataFrame:
+        """Whether those who were expected came, noted down or not: one row per seat, or person let in from the list.
+
+        The columns beside the ids: `came`, and `recorded`, whether the API ever shows it.
+        """
+        return _frame(
+            [
+                (*_ids(booking), booking.came, booking.slot.recorded)
+                for booking in self.bookings
+                if booking.came is not None
+            ],
+            {"came": pl.Boolean(), "recorded": pl.Boolean()},
+        )
+
+    @cached_property
     def waits(self) -> pl.DataFrame:
         """Every stay on a waiting list: one row per booking that began there.
 
         The columns beside the ids: `started_at`; `ended_at`, when it ended by moving up, by withdrawing, or with its
         slot; `closed_at`, when its slot was over or canceled; and `wait_outcome`, what `domain.md` calls it from
-        then on (converted: a seat in that slot later than `started_at`, or let in from the list).
+        then on (converted: a seat in that slot later than `started_at`, or let in from the list and recorded).
         """
         last_seat = {
             (booking.person.customer_id, booking.slot.class_slot_id): changed_at
