@@ -20,6 +20,7 @@ KEY_HEADER: Final = "X-API-KEY"
 OPTED_OUT: Final = "customer.access.disabled"  # how the errorCode of a customer who opted out ends
 
 _LONGEST_VALUE_SHOWN: Final = 200
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # nested without end
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -59,7 +60,7 @@ def decode_bookings(body: bytes, customer_id: int) -> list[Booking]:
     """
     try:
         bookings = _bookings_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         problem = str(error)
     else:
         seen: set[int] = set()
@@ -86,11 +87,11 @@ def decode_bookings(body: bytes, customer_id: int) -> list[Booking]:
 
 def _located(problem: str, body: bytes, customer_id: int) -> InvalidResponseError:
     """Name the place and the value that msgspec stumbled over: its message has the place, only sometimes the value."""
-    said, _, place = problem.partition(" - at ")
-    path = place.strip("`") or "$"
+    said, _, place = problem.partition(" - at `$")
+    said, path = said[:_LONGEST_VALUE_SHOWN], "$" + place.rstrip("`")
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         start = repr(body[:_LONGEST_VALUE_SHOWN])[1:]
         return InvalidResponseError(str(error), customer_id=customer_id, value=start)
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
@@ -105,7 +106,7 @@ def decode_error(body: bytes) -> ErrorData:
     """Read as much of an error body as is there: it may be empty, HTML, or not what the specification says."""
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         data = None
     if not isinstance(data, dict):
         return ErrorData(body[:_LONGEST_VALUE_SHOWN].decode("utf-8", "replace").strip())

@@ -4,12 +4,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import stamina
+from hypothesis import HealthCheck, settings
 
 from bookings_analytics import demo, pacing
 from bookings_analytics.client import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The same examples in every run, on however busy a machine.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
