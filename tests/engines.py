@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NUMBERS = itertools.count()
-_CONNECTION = duckdb.connect(config={"threads": 1, "TimeZone": "UTC"})  # only relations of one connection can be joined
+_CONNECTION = duckdb.connect(config={"threads": 1})  # only relations of one connection can be joined
+_CONNECTION.execute("SET TimeZone = 'UTC'")
 
 
 def _duckdb_table(frame: pl.DataFrame) -> duckdb.DuckDBPyRelation:
