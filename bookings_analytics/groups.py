@@ -20,6 +20,7 @@ from bookings_analytics.errors import CohortError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import polars as pl
     from narwhals.typing import IntoFrame, IntoFrameT
 
 CUSTOMER = ("studio", "customer_id")
@@ -43,16 +44,9 @@ class Groups:
     members: nw.LazyFrame[Any] | None
 
     def customers(self, outcomes: nw.LazyFrame[Any], *kinds: str) -> nw.LazyFrame[Any]:
-        """Count each customer's outcomes: a row per customer and group, a column ``_kind`` for each kind of outcome.
-
-        Customers with none of these outcomes have no row.
-        """
-        counts = (
-            nw.when(nw.col("outcome") == kind).then(1).otherwise(0).sum().cast(nw.Int64).alias(f"_{kind}")
-            for kind in kinds
-        )
-        one_each = tuple(dict.fromkeys((*CUSTOMER, *self.own)))
-        return self.attach(outcomes.filter(nw.col("outcome").is_in(kinds)).group_by(*one_each).agg(*counts))
+        """Count each customer's outcomes: a row per customer and group, a column ``_kind`` for each kind of outcome."""
+        counts = {f"_{kind}": count(nw.col("outcome") == kind) for kind in kinds}
+        return self.attach(aggregate(outcomes, tuple(dict.fromkeys((*CUSTOMER, *self.own))), counts))
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.
@@ -67,7 +61,7 @@ class Groups:
 
     def totals(self, rows: nw.LazyFrame[Any], sums: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
         """Aggregate rows that `attach` gave, as `aggregate` does, to one row for every group, as `complete` does."""
-        return self.complete(aggregate(rows, self.by, sums.values()), sums)
+        return self.complete(aggregate(rows, self.by, sums), sums)
 
     def complete(self, totals: nw.LazyFrame[Any], counts: Iterable[str]) -> nw.LazyFrame[Any]:
         """Add how many customers each group has, and the groups of the cohorts frame that have no row.
@@ -83,8 +77,8 @@ class Groups:
         if self.members is None:
             return totals
         cohort_group = ["_all", *(name for name in self.by if name not in self.own)]
-        sizes = [nw.col(name).sum().cast(nw.Int64).alias(name) for name in (MEMBERS, NOT_READ)]
-        groups = self.members.with_columns(_all=nw.lit(1)).group_by(*cohort_group).agg(*sizes)
+        sizes = {name: nw.col(name).sum() for name in (MEMBERS, NOT_READ)}
+        groups = aggregate(self.members.with_columns(_all=nw.lit(1)), cohort_group, sizes)
         both = nw.concat([groups, totals.with_columns(_all=nw.lit(1), _found=nw.lit(1))], how="diagonal")
         return (
             both.with_columns(
@@ -154,15 +148,28 @@ def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
     return cast("IntoFrameT", result.collect().to_native() if isinstance(frame, nw.DataFrame) else result.to_native())
 
 
-def aggregate(rows: nw.LazyFrame[Any], by: Sequence[str], aggregations: Iterable[nw.Expr]) -> nw.LazyFrame[Any]:
-    """Aggregate by any number of columns; by none gives one row, also of an empty frame."""
-    return rows.group_by(*by).agg(*aggregations) if by else rows.select(*aggregations)
+def as_enum(frame: nw.LazyFrame[Any], column: str, enum: pl.Enum) -> nw.LazyFrame[Any]:
+    """Cast text to one of the schema's Enums on polars, whose own they are; other engines keep the text."""
+    kind = nw.Enum(enum.categories.to_list())
+    return frame.with_columns(nw.col(column).cast(kind)) if frame.implementation.is_polars() else frame
 
 
-def merge(by: Sequence[str], *frames: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+def count(holds: nw.Expr) -> nw.Expr:
+    """Count the rows for which something holds: an aggregation that every engine knows."""
+    return nw.when(holds).then(1).otherwise(0).sum()
+
+
+def aggregate(rows: nw.LazyFrame[Any], by: Sequence[str], counts: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
+    """Aggregate counts, by name, for any number of group columns; by none gives one row, also of an empty frame."""
+    named = [aggregation.cast(nw.Int64).alias(name) for name, aggregation in counts.items()]
+    return rows.group_by(*by).agg(*named) if by else rows.select(*named)
+
+
+def merge(by: Sequence[str], *totals: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Put frames of one row per group side by side, null where one lacks a group; null names a group like any other."""
-    both = nw.concat(frames, how="diagonal")
-    return aggregate(both, by, [nw.col(name).max() for name in both.collect_schema().names() if name not in by])
+    both = nw.concat(totals, how="diagonal")
+    values = [nw.col(name).max() for name in both.collect_schema().names() if name not in by]
+    return both.group_by(*by).agg(*values) if by else both.select(*values)
 
 
 def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -21,7 +21,7 @@ import narwhals as nw
 def cluster_sums(y: str, n: str) -> dict[str, nw.Expr]:
     """Name the six sums of one rate, to aggregate over one row per cluster.
 
-    Rates that share a column share its sums: merge their dicts with ``|`` and aggregate the values.
+    Rates that share a column share its sums: merge their dicts with ``|``.
 
     Args:
         y: Column of hits of a cluster, integer, 0 ≤ y ≤ n.
@@ -32,15 +32,14 @@ def cluster_sums(y: str, n: str) -> dict[str, nw.Expr]:
         names that only `design_effect` and `dispersion` need to know.
     """
     hits, trials = nw.col(y), nw.col(n)
-    sums = {
-        _clusters(n): nw.when(trials > 0).then(1).otherwise(0),
-        n: trials,
-        y: hits,
-        _product(n, n): trials * trials,
-        _product(y, n): hits * trials,
-        _product(y, y): hits * hits,
+    return {
+        _clusters(n): nw.when(trials > 0).then(1).otherwise(0).sum(),
+        n: trials.sum(),
+        y: hits.sum(),
+        _product(n, n): (trials * trials).sum(),
+        _product(y, n): (hits * trials).sum(),
+        _product(y, y): (hits * hits).sum(),
     }
-    return {name: terms.sum().cast(nw.Int64).alias(name) for name, terms in sums.items()}
 
 
 def design_effect(y: str, n: str) -> nw.Expr:
@@ -52,17 +51,16 @@ def design_effect(y: str, n: str) -> nw.Expr:
     These are this package's own adaptation of Agresti & Coull (1998), with no published version; the simulations in
     ``tests/test_coverage.py`` are their justification.
     """
-    clusters = nw.col(_clusters(n))
-    trials = _where_positive(nw.col(n))
-    size = trials / clusters
-    share = (nw.col(y) + size) / (trials + 2 * size)
+    clusters, trials = nw.col(_clusters(n)), nw.col(n)
+    size = share(trials, clusters)
+    q = (nw.col(y) + size) / (trials + 2 * size)
     squares = (
         nw.col(_product(y, y))
-        - 2 * share * nw.col(_product(y, n))
-        + share * share * nw.col(_product(n, n))
-        + size * size * ((1 - share) * (1 - share) + share * share)
+        - 2 * q * nw.col(_product(y, n))
+        + q * q * nw.col(_product(n, n))
+        + size * size * ((1 - q) * (1 - q) + q * q)
     )
-    effect = (clusters + 2) / (clusters + 1) * squares / ((trials + 2 * size) * share * (1 - share))
+    effect = (clusters + 2) / (clusters + 1) * squares / ((trials + 2 * size) * q * (1 - q))
     return effect.clip(lower_bound=1.0)
 
 
@@ -92,8 +90,8 @@ def rate(name: str, y: str, n: str, deff: nw.Expr | float, confidence: float) ->
         ValueError: The confidence is not between 0 and 1.
     """
     z2 = quantile(confidence) ** 2
-    trials = _where_positive(nw.col(n))
-    p = nw.col(y) / trials
+    trials = nw.col(n)
+    p = share(nw.col(y), trials)
     effective = trials / deff
     center = (p + z2 / (2 * effective)) / (1 + z2 / effective)
     half = (z2 * (p * (1 - p) + z2 / (4 * effective)) / effective).sqrt() / (1 + z2 / effective)
@@ -129,7 +127,7 @@ def difference(first: str, second: str) -> list[nw.Expr]:
     ]
 
 
-def dispersion(y: str, n: str) -> list[nw.Expr]:
+def dispersion(y: str, n: str) -> tuple[nw.Expr, nw.Expr]:
     """Give the two terms of each group whose sums' ratio is the dispersion D of a funnel plot, from `cluster_sums`.
 
     D = Σ_j[m_j/(m_j-1)·Σ_i(y_i-p_j n_i)²] / Σ_j N_j p_j(1-p_j), never below 1: the variance of the groups' shares
@@ -138,16 +136,13 @@ def dispersion(y: str, n: str) -> list[nw.Expr]:
     says nothing about how customers differ, and is in neither sum.
 
     Returns:
-        Two columns, null where the group tells nothing: ``_between`` and ``_binomial``.
+        The terms of the numerator and of the denominator, null where the group tells nothing.
     """
     clusters = nw.col(_clusters(n))
     several = nw.when(clusters > 1)
-    p = nw.col(y) / _where_positive(nw.col(n))
+    p = share(nw.col(y), nw.col(n))
     squares = nw.col(_product(y, y)) - 2 * p * nw.col(_product(y, n)) + p * p * nw.col(_product(n, n))
-    return [
-        several.then(squares * clusters / (clusters - 1)).alias("_between"),
-        several.then(nw.col(n) * p * (1 - p)).alias("_binomial"),
-    ]
+    return several.then(squares * clusters / (clusters - 1)), several.then(nw.col(n) * p * (1 - p))
 
 
 def quantile(confidence: float) -> float:
@@ -161,8 +156,9 @@ def quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _where_positive(trials: nw.Expr) -> nw.Expr:
-    return nw.when(trials > 0).then(trials).cast(nw.Float64)
+def share(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
+    """Divide, null where there is nothing to divide by."""
+    return part / nw.when(whole > 0).then(whole)
 
 
 def _clusters(n: str) -> str:

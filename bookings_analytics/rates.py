@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.groups import MEMBERS, NOT_READ, like, read_groups
-from bookings_analytics.intervals import cluster_sums, design_effect, design_effect_of_ones, rate
-from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, OUTCOME
+from bookings_analytics.groups import MEMBERS, NOT_READ, as_enum, count, like, read_groups
+from bookings_analytics.intervals import cluster_sums, design_effect, design_effect_of_ones, rate, share
+from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame, IntoFrameT
 
 _KINDS = OUTCOME.categories.to_list()
+_REQUESTS = [kind for kind in _KINDS if kind not in {"slot_canceled", "lost"}]
 
 
 def booking_vs_participation(
@@ -88,17 +89,16 @@ def booking_vs_participation(
         .with_columns(_requests=nw.col("_seats") + nw.col("_canceled") + nw.col("_waiting"))
     )
     sums = {
-        "_booked": _count(nw.col("_held") > 0),
-        "_participated": _count(nw.col("_attended") > 0),
-        "_perhaps": _count(nw.col("_attended") + nw.col("_unrecorded") > 0),
-        "_only_upcoming": _count((nw.col("_held") == 0) & (nw.col("_upcoming") > 0)),
-        **{name: nw.col(name).sum().cast(nw.Int64) for name in ("_waiting", "_lost", "_slot_canceled")},
+        "_booked": count(nw.col("_held") > 0),
+        "_participated": count(nw.col("_attended") > 0),
+        "_perhaps": count(nw.col("_attended") + nw.col("_unrecorded") > 0),
+        "_only_upcoming": count((nw.col("_held") == 0) & (nw.col("_upcoming") > 0)),
+        **{name: nw.col(name).sum() for name in ("_waiting", "_lost", "_slot_canceled")},
         **cluster_sums("_seats", "_requests"),
         **cluster_sums("_canceled", "_requests"),
     }
-    named = {name: aggregation.alias(name) for name, aggregation in sums.items()}
     ones = design_effect_of_ones(MEMBERS)
-    result = groups.totals(customers, named).select(
+    result = groups.totals(customers, sums).select(
         *groups.by,
         nw.col(MEMBERS).alias("n_customers"),
         nw.col(NOT_READ).alias("n_not_read"),
@@ -106,17 +106,122 @@ def booking_vs_participation(
         *(nw.col(f"_{name}").alias(f"n_{name}") for name in ("seats", "canceled", "waiting", "lost", "slot_canceled")),
         *rate("booking_rate", "_booked", MEMBERS, ones, confidence),
         *rate("participation_rate", "_participated", MEMBERS, ones, confidence),
-        _share(nw.col("_participated"), nw.col(MEMBERS)).alias("participation_rate_min"),
-        _share(nw.col("_perhaps"), nw.col(MEMBERS)).alias("participation_rate_max"),
+        share(nw.col("_participated"), nw.col(MEMBERS)).alias("participation_rate_min"),
+        share(nw.col("_perhaps"), nw.col(MEMBERS)).alias("participation_rate_max"),
         *rate("seat_rate", "_seats", "_requests", design_effect("_seats", "_requests"), confidence),
         *rate("cancellation_rate", "_canceled", "_requests", design_effect("_canceled", "_requests"), confidence),
     )
     return like(outcomes, result.sort(*groups.by) if groups.by else result)
 
 
-def _count(holds: nw.Expr) -> nw.Expr:
-    return nw.when(holds).then(1).otherwise(0).sum().cast(nw.Int64)
+def no_shows(
+    outcomes: IntoFrameT,
+    cohorts: IntoFrame | None = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    confidence: float = 0.95,
+) -> IntoFrameT:
+    """Say which share of each group's seats in completed classes was used, and which was not.
+
+    Args:
+        outcomes: As for `booking_vs_participation`.
+        cohorts: The same; None: all customers of the outcomes.
+        by: The same.
+        confidence: The same.
+
+    Returns:
+        One row per group: its columns, then NO_SHOWS. ``n_customers`` had a seat in a completed class.
+        ``attendance_rate`` and ``no_show_rate`` are shares of the seats whose attendance was recorded, their sum is 1;
+        ``recorded_share`` says of how many that is. ``*_min`` and ``*_max``: the rate if every unrecorded seat had gone
+        the one way or the other. ``*_ci_low`` and ``*_ci_high``: Wilson with the effective sample size of seats
+        clustered by customer (see `bookings_analytics.intervals`).
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
+
+    Example:
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2, 2],
+        ...     "class_id": [7, 8, 7, 7],
+        ...     "outcome": ["attended", "unrecorded", "no_show", "attended"],
+        ... })
+        >>> rates = no_shows(outcomes, by="class_id")
+        >>> rates.select("class_id", "n_no_show", "no_show_rate", "no_show_rate_max").rows()
+        [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
+    customers = groups.customers(bookings, "attended", "no_show", "unrecorded").with_columns(
+        _recorded=nw.col("_attended") + nw.col("_no_show")
+    )
+    sums = {
+        "_customers": count(nw.col("_recorded") + nw.col("_unrecorded") > 0),
+        **{name: nw.col(name).sum() for name in ("_attended", "_unrecorded")},
+        **cluster_sums("_no_show", "_recorded"),
+    }
+    deff = design_effect("_no_show", "_recorded")  # that of attendance too: it does not tell hits from misses
+    attended, no_show, unrecorded = nw.col("_attended"), nw.col("_no_show"), nw.col("_unrecorded")
+    held = nw.col("_recorded") + unrecorded
+    result = groups.totals(customers, sums).select(
+        *groups.by,
+        *(nw.col(f"_{name}").alias(f"n_{name}") for name in ("customers", "attended", "no_show", "unrecorded")),
+        *rate("attendance_rate", "_attended", "_recorded", deff, confidence),
+        share(attended, held).alias("attendance_rate_min"),
+        share(attended + unrecorded, held).alias("attendance_rate_max"),
+        *rate("no_show_rate", "_no_show", "_recorded", deff, confidence),
+        share(no_show, held).alias("no_show_rate_min"),
+        share(no_show + unrecorded, held).alias("no_show_rate_max"),
+        share(nw.col("_recorded"), held).alias("recorded_share"),
+    )
+    return like(outcomes, result.sort(*groups.by) if groups.by else result)
 
 
-def _share(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
-    return part / nw.when(whole > 0).then(whole)
+def outcome_counts(
+    outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str] | None = None
+) -> IntoFrameT:
+    """Count each outcome in each group.
+
+    Args:
+        outcomes: As for `booking_vs_participation`.
+        cohorts: The same; None: all customers of the outcomes.
+        by: The same.
+
+    Returns:
+        One row per group and outcome, in the order of OUTCOME, also where it never came: the group's columns, then
+        OUTCOME_COUNTS. ``share`` is of the group's requests; null for ``slot_canceled`` and ``lost``, which are in no
+        share, and for a group without requests.
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one.
+
+    Example:
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2],
+        ...     "outcome": ["attended", "lost", "no_show"],
+        ... })
+        >>> outcome_counts(outcomes).filter(pl.col("n") > 0).rows()
+        [('attended', 1, 0.5), ('no_show', 1, 0.5), ('lost', 1, None)]
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
+    customers = groups.customers(bookings, *_KINDS)
+    totals = groups.totals(customers, {f"_{kind}": nw.col(f"_{kind}").sum() for kind in _KINDS})
+    requests = nw.sum_horizontal(*(f"_{kind}" for kind in _REQUESTS))
+    each = [
+        totals.select(
+            *groups.by,
+            nw.lit(kind).alias("outcome"),
+            nw.col(f"_{kind}").alias("n"),
+            (share(nw.col(f"_{kind}"), requests) if kind in _REQUESTS else nw.lit(None, nw.Float64)).alias("share"),
+            nw.lit(place).alias("_place"),
+        )
+        for place, kind in enumerate(_KINDS)
+    ]
+    result = nw.concat(each).sort(*groups.by, "_place").drop("_place")
+    return like(outcomes, as_enum(result, "outcome", OUTCOME))
