@@ -204,11 +204,21 @@ class BookingsClient:
 
 def _transport(url: httpx.URL, concurrency: int) -> AiohttpTransport:
     """Connect as the environment says: its proxy and its certificates (SSL_CERT_FILE), never through it to oneself."""
+    certificates = httpx.create_ssl_context()
     proxy = None
     if url.scheme == "https" and not urllib.request.proxy_bypass(url.host):
         proxy = urllib.request.getproxies().get("https")
-    limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=KEEP_ALIVE)
-    return AiohttpTransport(limits=limits, proxy=httpx.Proxy(proxy) if proxy else None)
+
+    def session() -> aiohttp.ClientSession:
+        made = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrency, ssl=certificates, keepalive_timeout=KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        # aiohttp would send a request again by itself when a kept connection breaks, and the budget would not know.
+        made._retry_connection = False  # noqa: SLF001 - there is no public switch; a test counts the requests
+        return made
+
+    return AiohttpTransport(verify=certificates, client=session, proxy=httpx.Proxy(proxy) if proxy else None)
 
 
 def _attempts() -> AsyncIterator[stamina.Attempt]:
