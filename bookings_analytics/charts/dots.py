@@ -1,0 +1,158 @@
+"""Rates as dots on their intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bookings_analytics.charts.frames import read
+from bookings_analytics.charts.palette import ATTENDED, INK
+from bookings_analytics.charts.style import (
+    NONE,
+    SPELLED_OUT,
+    Rows,
+    finish,
+    interval,
+    nothing,
+    one_line,
+    percent,
+    spread,
+    title,
+)
+from bookings_analytics.schema import BOOKING_VS_PARTICIPATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import altair as alt
+    from narwhals.typing import IntoFrame
+
+    from bookings_analytics.charts.frames import Table
+
+_KEY_WIDTH = 85  # pixels: names of marks closer than that would run into each other
+
+
+def booking_vs_participation(
+    rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+) -> alt.LayerChart:
+    """Show, one row a group, the share of customers who booked, the share who took part, and the gap between.
+
+    Args:
+        rates: What `bookings_analytics.booking_vs_participation` returns.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``rates``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``rates``.
+
+    Raises:
+        ValueError: If ``rates`` lacks a column that the chart needs.
+
+    Example:
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2],
+        ...     "class_slot_id": [10, 11, 10],
+        ...     "outcome": ["attended", "no_show", "no_show"],
+        ... })
+        >>> cohorts = pl.DataFrame({"customer_id": [1, 2, 3, 4], "cohort": ["new", "new", "new", "old"]})
+        >>> rates = ba.booking_vs_participation(outcomes, cohorts, by="cohort")
+        >>> chart = ba.charts.booking_vs_participation(rates, sort="booking_rate")
+        >>> chart.properties(width=300).description
+        'Customers who booked, and who took part, by cohort. 4 customers in 2 cohorts. new: 67% booked, ...'
+    """
+    table = read(
+        rates,
+        schema=BOOKING_VS_PARTICIPATION,
+        needs=[
+            *("n_customers", "n_not_read", "n_booked", "n_participated"),
+            *("booking_rate", "booking_rate_ci_low", "booking_rate_ci_high"),
+            *("participation_rate", "participation_rate_ci_low", "participation_rate_ci_high"),
+            *("participation_rate_min", "participation_rate_max"),
+        ],
+        made_by="booking_vs_participation",
+        names=names,
+        sort=sort,
+    )
+    heading = f"Customers who booked, and who took part{table.per}"
+    if not table.rows:
+        return nothing(heading, "the frame has no group")
+    base = _customers_read(table)
+    for row in table.rows:
+        row.update(_booking_texts(row))
+    rows = Rows(
+        table,
+        tooltip={"booked": "booked", "took part": "took_part", "gap": "gap", "could not be read": "n_not_read"},
+        columns={"gap": "gap", "customers": "n"},
+    )
+    apart = rows.step // 7
+    layers = [
+        rows.base.mark_bar(size=2 * apart, color="#E2E2E2").encode(
+            x=rows.x("participation_rate", 1), x2="booking_rate"
+        ),
+        rows.band("participation_rate", color=ATTENDED, y_offset=apart),
+        *rows.dots("booking_rate", color=INK, filled=False, y_offset=-apart),
+        *rows.dots("participation_rate", color=ATTENDED, y_offset=apart),
+        rows.notes("note"),
+        *rows.in_columns(),
+        *_key(rows),
+    ]
+    bands = any(row["participation_rate_max"] != row["participation_rate_min"] for row in table.rows)
+    return finish(
+        layers,
+        title=title(
+            heading,
+            base,
+            f"Thin line: confidence interval.{' Pale band: if all whose attendance nobody recorded had come.' * bands}",
+        ),
+        description=f"{heading}. {base} {_gaps(table)}",
+        **rows.size,
+    )
+
+
+def _customers_read(table: Table) -> str:
+    base = f"{table.customers('n_customers'):,} customers{table.of}."
+    not_read = table.customers("n_not_read")
+    return f"{base} {not_read:,} more could not be read and are not counted." if not_read else base
+
+
+def _booking_texts(row: Mapping[str, Any]) -> dict[str, str]:
+    n = f"{row['n_customers']:,}"
+    if row["booking_rate"] is None:
+        return {"booked": NONE, "took_part": NONE, "gap": NONE, "n": n, "note": "no customer of this group was read"}
+    return {
+        "booked": f"{interval(row, 'booking_rate')}, {row['n_booked']:,} of {n}",
+        "took_part": f"{interval(row, 'participation_rate')}, {row['n_participated']:,} of {n}",
+        "gap": f"{100 * (row['booking_rate'] - row['participation_rate']):.0f} pts",
+        "n": n,
+        "note": "",
+    }
+
+
+def _key(rows: Rows) -> Iterable[alt.Chart]:
+    """Name the two marks above the first row that has them; one above the other where they are close."""
+    first = next((row for row in rows.table.rows if row["booking_rate"] is not None), None)
+    if first is None:
+        return
+    close = (first["booking_rate"] - first["participation_rate"]) * rows.size["width"] < _KEY_WIDTH
+    yield rows.key("● took part", first["participation_rate"], color=ATTENDED)
+    yield rows.key("○ booked", first["booking_rate"], color=INK, level=int(close))
+
+
+def _gaps(table: Table) -> str:
+    """Put the finding into words, with its numbers."""
+    rated = [row for row in table.rows if row["booking_rate"] is not None]
+    if len(rated) > SPELLED_OUT:
+        widest = max(rated, key=_gap)
+        return (
+            f"Booked: {spread(rated, 'booking_rate')}. Took part: {spread(rated, 'participation_rate')}. "
+            f"Widest gap: {one_line(widest['group'])}, {widest['gap']}."
+        )
+    return " ".join(
+        f"{one_line(row['group'])}: {percent(row['booking_rate'])} booked, {percent(row['participation_rate'])} took "
+        f"part, a gap of {row['gap']}."
+        for row in rated
+    )
+
+
+def _gap(row: Mapping[str, Any]) -> float:
+    return float(row["booking_rate"] - row["participation_rate"])

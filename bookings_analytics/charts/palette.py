@@ -1,0 +1,37 @@
+"""One colour per outcome, the same in every chart, and what the outcomes are called.
+
+A wait that ended like a booking shares that booking's colour. The colours of one chart stay at least 15 apart in
+CIEDE2000, also as deuteranopes and protanopes see them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OUTCOMES: Final = {  # in the order in which they are drawn
+    "attended": ("attended", "#0072B2"),
+    "no_show": ("no-show", "#C85200"),
+    "unrecorded": ("not recorded", "#F2C14E"),
+    "upcoming": ("upcoming", "#8CC8F0"),
+    "waiting": ("waiting", "#46296B"),
+    "canceled": ("canceled", "#A89F91"),
+    "slot_canceled": ("class canceled", "#5F5F5F"),
+    "lost": ("lost from sight", "#DCDCDC"),
+}
+WAIT_OUTCOMES: Final = {
+    "converted": ("got a seat", "#0A7F9C"),
+    "lapsed": ("never got in", "#8C2D04"),
+    "withdrawn": ("withdrew", OUTCOMES["canceled"][1]),
+    "pending": ("still waiting", OUTCOMES["waiting"][1]),
+    "slot_canceled": OUTCOMES["slot_canceled"],
+    "lost": OUTCOMES["lost"],
+}
+
+ATTENDED: Final = OUTCOMES["attended"][1]
+NO_SHOW: Final = OUTCOMES["no_show"][1]
+CONVERTED: Final = WAIT_OUTCOMES["converted"][1]
+
+INK: Final = "#262626"
+QUIET: Final = "#5C5C5C"  # 6.7 : 1 on white
+GRID: Final = "#E4E4E4"
+FAINT: Final = "#F0F0F0"
