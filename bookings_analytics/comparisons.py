@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.groups import CUSTOMER, as_enum, count, lazy, like, read_groups
+from bookings_analytics.groups import CUSTOMER, as_enum, count, lazy, like, ordered, read_groups
 from bookings_analytics.intervals import cluster_sums, difference, dispersion, quantile, share
-from bookings_analytics.schema import NO_SHOW_FUNNEL, POSITION
+from bookings_analytics.schema import COMPARISON, NO_SHOW_FUNNEL, POSITION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,17 +76,15 @@ def compare(
         nw.col(*values).name.prefix("_baseline_"), nw.col("_n").alias("baseline_n")
     )
     result = table.filter(nw.col("_baseline") == 0).join(against, how="cross")
-    ordered = result.select(
-        *columns,
-        nw.lit(rate).alias("rate"),
-        nw.lit(", ".join(str(value) for value in group)).alias("baseline"),
-        nw.col(rate).alias("value"),
-        nw.col(f"_baseline_{rate}").alias("baseline_value"),
+    named = result.with_columns(
         *difference(rate, f"_baseline_{rate}"),
-        nw.col("_n").alias("n"),
-        "baseline_n",
-    ).sort(*columns)
-    return like(rates, ordered)
+        rate=nw.lit(rate),
+        baseline=nw.lit(", ".join(str(value) for value in group)),
+        value=nw.col(rate),
+        baseline_value=nw.col(f"_baseline_{rate}"),
+        n=nw.col("_n"),
+    )
+    return like(rates, ordered(named, columns, COMPARISON))
 
 
 def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str]) -> IntoFrameT:
@@ -124,41 +122,32 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOW_FUNNEL)
     customers = groups.customers(bookings, "attended", "no_show").with_columns(
-        _recorded=nw.col("_attended") + nw.col("_no_show")
+        n_recorded=nw.sum_horizontal("n_attended", "n_no_show")
     )
     sums = {
-        "_customers": count(nw.col("_recorded") > 0),
-        "_attended": nw.col("_attended").sum(),
-        **cluster_sums("_no_show", "_recorded"),
+        "n_customers": count(nw.col("n_recorded") > 0),
+        "n_attended": nw.col("n_attended").sum(),
+        **cluster_sums("n_no_show", "n_recorded"),
     }
-    between, binomial = dispersion("_no_show", "_recorded")
+    between, binomial = dispersion("n_no_show", "n_recorded")
     result = (
         groups.totals(customers, sums)
         .with_columns(
-            between.alias("_between"),
-            binomial.alias("_binomial"),
-            no_show_rate=share(nw.col("_no_show"), nw.col("_recorded")),
+            _between=between, _binomial=binomial, no_show_rate=share(nw.col("n_no_show"), nw.col("n_recorded"))
         )
         .with_columns(
-            center=share(nw.col("_no_show").sum(), nw.col("_recorded").sum()),
+            center=share(nw.col("n_no_show").sum(), nw.col("n_recorded").sum()),
             dispersion=share(nw.col("_between").sum(), nw.col("_binomial").sum()).fill_null(1.0).clip(lower_bound=1.0),
         )
         .with_columns(*_limits("limit_95", 0.95), *_limits("limit_998", 0.998))
-        .select(
-            *groups.by,
-            *(nw.col(f"_{name}").alias(f"n_{name}") for name in ("customers", "attended", "no_show", "recorded")),
-            *("no_show_rate", "center", "dispersion"),
-            *("limit_95_low", "limit_95_high", "limit_998_low", "limit_998_high"),
-            _position().alias("position"),
-        )
+        .with_columns(position=_position())
     )
-    ordered = result.sort(*groups.by) if groups.by else result
-    return like(outcomes, as_enum(ordered, "position", POSITION))
+    return like(outcomes, as_enum(ordered(result, groups.by, NO_SHOW_FUNNEL), "position", POSITION))
 
 
 def _limits(name: str, level: float) -> list[nw.Expr]:
     center, z = nw.col("center"), quantile(level)
-    half = z * share(nw.col("dispersion") * center * (1 - center), nw.col("_recorded")).sqrt()
+    half = z * share(nw.col("dispersion") * center * (1 - center), nw.col("n_recorded")).sqrt()
     return [
         (center - half).clip(lower_bound=0.0).alias(f"{name}_low"),
         (center + half).clip(upper_bound=1.0).alias(f"{name}_high"),

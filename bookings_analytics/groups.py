@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
+from bookings_analytics.schema import OUTCOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CUSTOMER = ("studio", "customer_id")
 MEMBERS = "_members"  # customers of a group who could be read
 NOT_READ = "_not_read"  # customers of a group who could not
+_COUNTS = frozenset(f"n_{kind}" for kind in OUTCOME.categories)
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Groups:
     members: nw.LazyFrame[Any] | None
 
     def customers(self, outcomes: nw.LazyFrame[Any], *kinds: str) -> nw.LazyFrame[Any]:
-        """Count each customer's outcomes: a row per customer and group, a column ``_kind`` for each kind of outcome."""
-        counts = {f"_{kind}": count(nw.col("outcome") == kind) for kind in kinds}
+        """Count each customer's outcomes: a row per customer and group, a column ``n_kind`` per kind of outcome."""
+        counts = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in kinds}
         return self.attach(aggregate(outcomes, tuple(dict.fromkeys((*CUSTOMER, *self.own))), counts))
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -142,6 +144,12 @@ def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
     return nw.from_native(frame).lazy()
 
 
+def ordered(result: nw.LazyFrame[Any], by: Sequence[str], columns: Iterable[str]) -> nw.LazyFrame[Any]:
+    """Take the group columns and those of the result, and sort by the group columns, null first."""
+    chosen = result.select(*by, *columns)
+    return chosen.sort(*by) if by else chosen
+
+
 def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
     """Hand a result back as the kind of frame that was given: eager for eager, lazy for lazy."""
     frame: nw.DataFrame[Any] | nw.LazyFrame[Any] = nw.from_native(cast("Any", given))
@@ -198,5 +206,5 @@ def _check_by(by: Sequence[str], outcomes: Sequence[str], cohorts: Sequence[str]
             raise ValueError(f"by names {name!r}, which is no column. To choose from: {known}{missing}.")
         if name in outcomes and name in cohorts and name not in CUSTOMER:
             raise ValueError(f"by names {name!r}, a column of both the outcomes and the cohorts; rename one of them.")
-        if name in result:
-            raise ValueError(f"by names {name!r}, but the result has a column of its own called that; rename yours.")
+        if name in {*result, *_COUNTS} or name.startswith("_"):
+            raise ValueError(f"by names {name!r}, a name that the rates need for themselves; rename that column.")

@@ -6,7 +6,7 @@ each of ten persons. Every interval here counts clusters (customers; for waits s
 1. one row per cluster and group, with two integer columns: ``n`` (trials) and ``y`` (of these, how many hit);
 2. `cluster_sums` over those rows gives the six sums of each group;
 3. `design_effect` turns them into deff, by how much clustering shrinks the sample;
-4. `rate` gives the rate and its Wilson interval with n / deff in place of n.
+4. `with_rates` gives each rate and its Wilson interval with n / deff in place of n.
 
 Sums of integers are exact in any order, so every engine gives the same intervals.
 """
@@ -14,6 +14,7 @@ Sums of integers are exact in any order, so every engine gives the same interval
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any, NamedTuple
 
 import narwhals as nw
 
@@ -53,15 +54,16 @@ def design_effect(y: str, n: str) -> nw.Expr:
     """
     clusters, trials = nw.col(_clusters(n)), nw.col(n)
     size = share(trials, clusters)
-    q = (nw.col(y) + size) / (trials + 2 * size)
+    total = trials + 2 * size
+    q = (nw.col(y) + size) / total
+    # Σ(y - qn)² over the customers and the two pseudo-customers, by powers of q
     squares = (
-        nw.col(_product(y, y))
-        - 2 * q * nw.col(_product(y, n))
-        + q * q * nw.col(_product(n, n))
-        + size * size * ((1 - q) * (1 - q) + q * q)
+        (nw.col(_product(n, n)) + 2 * size * size) * q * q
+        - 2 * (nw.col(_product(y, n)) + size * size) * q
+        + nw.col(_product(y, y))
+        + size * size
     )
-    effect = (clusters + 2) / (clusters + 1) * squares / ((trials + 2 * size) * q * (1 - q))
-    return effect.clip(lower_bound=1.0)
+    return ((clusters + 2) / (clusters + 1) * squares / (total * q * (1 - q))).clip(lower_bound=1.0)
 
 
 def design_effect_of_ones(n: str) -> nw.Expr:
@@ -70,36 +72,41 @@ def design_effect_of_ones(n: str) -> nw.Expr:
     return (trials + 2) / (trials + 1)
 
 
-def rate(name: str, y: str, n: str, deff: nw.Expr | float, confidence: float) -> list[nw.Expr]:
-    """Give a rate and its Wilson interval, null where there is nothing to divide by.
+class Rate(NamedTuple):
+    """A rate to compute: its columns of hits and of trials, and its design effect (1: independent trials)."""
+
+    y: str
+    n: str
+    deff: nw.Expr
+
+
+def with_rates(totals: nw.LazyFrame[Any], confidence: float, **rates: Rate) -> nw.LazyFrame[Any]:
+    """Add each rate and its Wilson interval, null where there is nothing to divide by.
 
     Wilson (1927) with the effective sample size n / deff: Korn & Graubard (Survey Methodology 24, 1998), recommended by
     Franco, Little, Louis & Slud (Journal of Survey Statistics and Methodology 7, 2019).
 
     Args:
-        name: Name of the rate.
-        y: Column with the group's hits.
-        n: Column with the group's trials.
-        deff: The design effect; 1 for independent trials.
+        totals: One row per group, with the columns that the rates name.
         confidence: Nominal coverage, such as 0.95.
+        rates: The rates by name.
 
     Returns:
-        Three columns: ``name``, ``name_ci_low`` and ``name_ci_high``.
+        The totals with, for each rate, the columns ``name``, ``name_ci_low`` and ``name_ci_high``.
 
     Raises:
         ValueError: The confidence is not between 0 and 1.
     """
-    z2 = quantile(confidence) ** 2
-    trials = nw.col(n)
-    p = share(nw.col(y), trials)
-    effective = trials / deff
-    center = (p + z2 / (2 * effective)) / (1 + z2 / effective)
-    half = (z2 * (p * (1 - p) + z2 / (4 * effective)) / effective).sqrt() / (1 + z2 / effective)
-    return [
-        p.alias(name),
-        (center - half).clip(0.0, p).alias(f"{name}_ci_low"),  # Wilson holds p, but for rounding
-        (center + half).clip(p, 1.0).alias(f"{name}_ci_high"),
-    ]
+    z = quantile(confidence)
+    bounds = {}
+    for name in rates:
+        p, w = nw.col(name), nw.col(f"_{name}")
+        center, half = p + w / 2, (w * (p * (1 - p) + w / 4)).sqrt()
+        bounds[f"{name}_ci_low"] = ((center - half) / (1 + w)).clip(0.0, p)  # Wilson holds p, but for rounding
+        bounds[f"{name}_ci_high"] = ((center + half) / (1 + w)).clip(p, 1.0)
+    shares = {name: share(nw.col(y), nw.col(n)) for name, (y, n, _) in rates.items()}
+    weights = {f"_{name}": share(z * z * deff, nw.col(n)) for name, (_, n, deff) in rates.items()}  # z²/n_eff
+    return totals.with_columns(**shares, **weights).with_columns(**bounds)  # two steps: large expressions are slow
 
 
 def difference(first: str, second: str) -> list[nw.Expr]:

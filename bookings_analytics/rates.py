@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.groups import MEMBERS, NOT_READ, as_enum, count, like, read_groups
-from bookings_analytics.intervals import cluster_sums, design_effect, design_effect_of_ones, rate, share
+from bookings_analytics.groups import MEMBERS, NOT_READ, as_enum, count, like, ordered, read_groups
+from bookings_analytics.intervals import Rate, cluster_sums, design_effect, design_effect_of_ones, share, with_rates
 from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
 
 if TYPE_CHECKING:
@@ -81,37 +81,39 @@ def booking_vs_participation(
             "customers names them."
         )
     bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
-    held = nw.col("_attended") + nw.col("_no_show") + nw.col("_unrecorded")
     customers = (
         groups.customers(bookings, *_KINDS)
-        .with_columns(_held=held)
-        .with_columns(_seats=nw.col("_held") + nw.col("_upcoming"))
-        .with_columns(_requests=nw.col("_seats") + nw.col("_canceled") + nw.col("_waiting"))
+        .with_columns(_held=nw.sum_horizontal("n_attended", "n_no_show", "n_unrecorded"))
+        .with_columns(
+            n_seats=nw.sum_horizontal("_held", "n_upcoming"),
+            n_requests=nw.sum_horizontal("_held", "n_upcoming", "n_canceled", "n_waiting"),
+        )
     )
     sums = {
-        "_booked": count(nw.col("_held") > 0),
-        "_participated": count(nw.col("_attended") > 0),
-        "_perhaps": count(nw.col("_attended") + nw.col("_unrecorded") > 0),
-        "_only_upcoming": count((nw.col("_held") == 0) & (nw.col("_upcoming") > 0)),
-        **{name: nw.col(name).sum() for name in ("_waiting", "_lost", "_slot_canceled")},
-        **cluster_sums("_seats", "_requests"),
-        **cluster_sums("_canceled", "_requests"),
+        "n_booked": count(nw.col("_held") > 0),
+        "n_participated": count(nw.col("n_attended") > 0),
+        "_perhaps": count(nw.col("n_attended") + nw.col("n_unrecorded") > 0),
+        "n_only_upcoming": count((nw.col("_held") == 0) & (nw.col("n_upcoming") > 0)),
+        **{name: nw.col(name).sum() for name in ("n_waiting", "n_lost", "n_slot_canceled")},
+        **cluster_sums("n_seats", "n_requests"),
+        **cluster_sums("n_canceled", "n_requests"),
     }
-    ones = design_effect_of_ones(MEMBERS)
-    result = groups.totals(customers, sums).select(
-        *groups.by,
-        nw.col(MEMBERS).alias("n_customers"),
-        nw.col(NOT_READ).alias("n_not_read"),
-        *(nw.col(f"_{name}").alias(f"n_{name}") for name in ("booked", "participated", "only_upcoming", "requests")),
-        *(nw.col(f"_{name}").alias(f"n_{name}") for name in ("seats", "canceled", "waiting", "lost", "slot_canceled")),
-        *rate("booking_rate", "_booked", MEMBERS, ones, confidence),
-        *rate("participation_rate", "_participated", MEMBERS, ones, confidence),
-        share(nw.col("_participated"), nw.col(MEMBERS)).alias("participation_rate_min"),
-        share(nw.col("_perhaps"), nw.col(MEMBERS)).alias("participation_rate_max"),
-        *rate("seat_rate", "_seats", "_requests", design_effect("_seats", "_requests"), confidence),
-        *rate("cancellation_rate", "_canceled", "_requests", design_effect("_canceled", "_requests"), confidence),
+    totals = groups.totals(customers, sums).with_columns(
+        participation_rate_min=share(nw.col("n_participated"), nw.col(MEMBERS)),
+        participation_rate_max=share(nw.col("_perhaps"), nw.col(MEMBERS)),
+        n_customers=nw.col(MEMBERS),
+        n_not_read=nw.col(NOT_READ),
     )
-    return like(outcomes, result.sort(*groups.by) if groups.by else result)
+    ones = design_effect_of_ones("n_customers")
+    result = with_rates(
+        totals,
+        confidence,
+        booking_rate=Rate("n_booked", "n_customers", ones),
+        participation_rate=Rate("n_participated", "n_customers", ones),
+        seat_rate=Rate("n_seats", "n_requests", design_effect("n_seats", "n_requests")),
+        cancellation_rate=Rate("n_canceled", "n_requests", design_effect("n_canceled", "n_requests")),
+    )
+    return like(outcomes, ordered(result, groups.by, BOOKING_VS_PARTICIPATION))
 
 
 def no_shows(
@@ -155,28 +157,30 @@ def no_shows(
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
     customers = groups.customers(bookings, "attended", "no_show", "unrecorded").with_columns(
-        _recorded=nw.col("_attended") + nw.col("_no_show")
+        _recorded=nw.sum_horizontal("n_attended", "n_no_show")
     )
     sums = {
-        "_customers": count(nw.col("_recorded") + nw.col("_unrecorded") > 0),
-        **{name: nw.col(name).sum() for name in ("_attended", "_unrecorded")},
-        **cluster_sums("_no_show", "_recorded"),
+        "n_customers": count(nw.col("_recorded") + nw.col("n_unrecorded") > 0),
+        **{name: nw.col(name).sum() for name in ("n_attended", "n_unrecorded")},
+        **cluster_sums("n_no_show", "_recorded"),
     }
-    deff = design_effect("_no_show", "_recorded")  # that of attendance too: it does not tell hits from misses
-    attended, no_show, unrecorded = nw.col("_attended"), nw.col("_no_show"), nw.col("_unrecorded")
+    attended, no_show, unrecorded = nw.col("n_attended"), nw.col("n_no_show"), nw.col("n_unrecorded")
     held = nw.col("_recorded") + unrecorded
-    result = groups.totals(customers, sums).select(
-        *groups.by,
-        *(nw.col(f"_{name}").alias(f"n_{name}") for name in ("customers", "attended", "no_show", "unrecorded")),
-        *rate("attendance_rate", "_attended", "_recorded", deff, confidence),
-        share(attended, held).alias("attendance_rate_min"),
-        share(attended + unrecorded, held).alias("attendance_rate_max"),
-        *rate("no_show_rate", "_no_show", "_recorded", deff, confidence),
-        share(no_show, held).alias("no_show_rate_min"),
-        share(no_show + unrecorded, held).alias("no_show_rate_max"),
-        share(nw.col("_recorded"), held).alias("recorded_share"),
+    totals = groups.totals(customers, sums).with_columns(
+        attendance_rate_min=share(attended, held),
+        attendance_rate_max=share(attended + unrecorded, held),
+        no_show_rate_min=share(no_show, held),
+        no_show_rate_max=share(no_show + unrecorded, held),
+        recorded_share=share(nw.col("_recorded"), held),
     )
-    return like(outcomes, result.sort(*groups.by) if groups.by else result)
+    deff = design_effect("n_no_show", "_recorded")  # that of attendance too: hits and misses weigh the same in it
+    result = with_rates(
+        totals,
+        confidence,
+        attendance_rate=Rate("n_attended", "_recorded", deff),
+        no_show_rate=Rate("n_no_show", "_recorded", deff),
+    )
+    return like(outcomes, ordered(result, groups.by, NO_SHOWS))
 
 
 def outcome_counts(
@@ -211,15 +215,17 @@ def outcome_counts(
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
     customers = groups.customers(bookings, *_KINDS)
-    totals = groups.totals(customers, {f"_{kind}": nw.col(f"_{kind}").sum() for kind in _KINDS})
-    requests = nw.sum_horizontal(*(f"_{kind}" for kind in _REQUESTS))
+    counts = {f"n_{kind}": nw.col(f"n_{kind}").sum() for kind in _KINDS}
+    totals = groups.totals(customers, counts).with_columns(
+        _requests=nw.sum_horizontal(*(f"n_{kind}" for kind in _REQUESTS))
+    )
     each = [
         totals.select(
             *groups.by,
-            nw.lit(kind).alias("outcome"),
-            nw.col(f"_{kind}").alias("n"),
-            (share(nw.col(f"_{kind}"), requests) if kind in _REQUESTS else nw.lit(None, nw.Float64)).alias("share"),
-            nw.lit(place).alias("_place"),
+            outcome=nw.lit(kind),
+            n=nw.col(f"n_{kind}"),
+            share=share(nw.col(f"n_{kind}"), nw.col("_requests")) if kind in _REQUESTS else nw.lit(None, nw.Float64),
+            _place=nw.lit(place),
         )
         for place, kind in enumerate(_KINDS)
     ]
