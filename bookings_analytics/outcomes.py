@@ -127,10 +127,10 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
         _chosen(latest)
         .join(_changes(observations, latest), on=list(_BOOKING))
         .join(_courses(observations), on=list(_PLACE))
-        .with_columns(_first_that_fits(_OUTCOME_RULES, types["outcome"]).alias("outcome"))
+        .with_columns(first_that_fits(_OUTCOME_RULES, types["outcome"]).alias("outcome"))
         .with_columns(
             wait_outcome=nw.when(nw.col("_waited") == 1).then(
-                _first_that_fits(_WAIT_OUTCOME_RULES, types["wait_outcome"])
+                first_that_fits(_WAIT_OUTCOME_RULES, types["wait_outcome"])
             )
         )
     )
@@ -175,7 +175,8 @@ def _courses(observations: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     )
 
 
-def _first_that_fits(rules: dict[str, nw.Expr], dtype: nw.dtypes.DType) -> nw.Expr:
+def first_that_fits(rules: dict[str, nw.Expr], dtype: nw.dtypes.DType) -> nw.Expr:
+    """Give the name of the first rule that fits, null where none does."""
     answer = nw.lit(None, dtype)
     for name, fits in reversed(list(rules.items())):
         answer = nw.when(fits).then(nw.lit(name, dtype)).otherwise(answer)

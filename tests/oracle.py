@@ -269,7 +269,7 @@ def waitlist_conversion(
             **_interval("clear_rate", sum(clear), len(clear), 1.0, confidence),
             "median_fetch_gap_h": None if fetches is None else _median_gap_h(fetches, members),
         }
-        results.append(result)
+        results.append(result | {"reason": None if judged else _reason(result, group, outcomes)})
     return results
 
 
@@ -334,6 +334,23 @@ def _interval(name: str, successes: float, trials: float, deff: float, confidenc
 
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def _reason(result: Row, group: Group, outcomes: Rows) -> str:
+    """Why a group's conversion can't be told."""
+    customers = {(row["studio"], row["customer_id"]) for row in group.rows}
+    of_them = groups_of(outcomes, "studio", "customer_id")
+    seen_once = all(
+        len({row[name] for row in of_them[customer] for name in ("first_seen_at", "observed_at")}) == 1
+        for customer in customers
+    )
+    if customers and seen_once and result["median_fetch_gap_h"] is None:
+        return "one snapshot can't show a conversion: each customer was seen at one time only"
+    if not any(row["wait_outcome"] for row in group.rows):
+        return "no wait was seen in progress"
+    if any(row["wait_outcome"] == "pending" for row in group.rows):
+        return "no class that somebody waited for has ended yet"
+    return "every class that somebody waited for was canceled or lost from sight"
 
 
 def _median_gap_h(fetches: Rows, customers: set[tuple[Any, ...]]) -> float | None:
