@@ -121,9 +121,7 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         [(7, 0.05, 0.175, 'below_998'), (8, 0.3, 0.175, 'above_998')]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOW_FUNNEL)
-    customers = groups.customers(bookings, "attended", "no_show").with_columns(
-        n_recorded=nw.sum_horizontal("n_attended", "n_no_show")
-    )
+    customers = groups.customers(bookings).with_columns(n_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
     sums = {
         "n_customers": count(nw.col("n_recorded") > 0),
         "n_attended": nw.col("n_attended").sum(),

@@ -45,9 +45,12 @@ class Groups:
     own: tuple[str, ...]
     members: nw.LazyFrame[Any] | None
 
-    def customers(self, outcomes: nw.LazyFrame[Any], *kinds: str) -> nw.LazyFrame[Any]:
-        """Count each customer's outcomes: a row per customer and group, a column ``n_kind`` per kind of outcome."""
-        counts = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in kinds}
+    def customers(self, outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Count each customer's outcomes: one row per customer and group, a column ``n_kind`` per kind of outcome.
+
+        All rates start from these same counts, so that engines which share work between queries can share them.
+        """
+        counts = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in OUTCOME.categories}
         return self.attach(aggregate(outcomes, tuple(dict.fromkeys((*CUSTOMER, *self.own))), counts))
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -82,7 +82,7 @@ def booking_vs_participation(
         )
     bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
     customers = (
-        groups.customers(bookings, *_KINDS)
+        groups.customers(bookings)
         .with_columns(_held=nw.sum_horizontal("n_attended", "n_no_show", "n_unrecorded"))
         .with_columns(
             n_seats=nw.sum_horizontal("_held", "n_upcoming"),
@@ -156,9 +156,7 @@ def no_shows(
         [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
-    customers = groups.customers(bookings, "attended", "no_show", "unrecorded").with_columns(
-        _recorded=nw.sum_horizontal("n_attended", "n_no_show")
-    )
+    customers = groups.customers(bookings).with_columns(_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
     sums = {
         "n_customers": count(nw.col("_recorded") + nw.col("n_unrecorded") > 0),
         **{name: nw.col(name).sum() for name in ("n_attended", "n_unrecorded")},
@@ -214,20 +212,18 @@ def outcome_counts(
         [('attended', 1, 0.5), ('no_show', 1, 0.5), ('lost', 1, None)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
-    customers = groups.customers(bookings, *_KINDS)
     counts = {f"n_{kind}": nw.col(f"n_{kind}").sum() for kind in _KINDS}
-    totals = groups.totals(customers, counts).with_columns(
-        _requests=nw.sum_horizontal(*(f"n_{kind}" for kind in _REQUESTS))
-    )
-    each = [
-        totals.select(
-            *groups.by,
-            outcome=nw.lit(kind),
-            n=nw.col(f"n_{kind}"),
-            share=share(nw.col(f"n_{kind}"), nw.col("_requests")) if kind in _REQUESTS else nw.lit(None, nw.Float64),
-            _place=nw.lit(place),
+    totals = groups.totals(groups.customers(bookings), counts)
+    one = bookings.select(_one=nw.len())  # one row, from which every engine makes the rows to join
+    kinds = nw.concat([one.select(outcome=nw.lit(kind), _place=nw.lit(place)) for place, kind in enumerate(_KINDS)])
+    result = (
+        totals.with_columns(_requests=nw.sum_horizontal(*(f"n_{kind}" for kind in _REQUESTS)))
+        .join(kinds, how="cross")
+        .with_columns(
+            n=nw.sum_horizontal(*(nw.when(nw.col("outcome") == kind).then(nw.col(f"n_{kind}")) for kind in _KINDS))
         )
-        for place, kind in enumerate(_KINDS)
-    ]
-    result = nw.concat(each).sort(*groups.by, "_place").drop("_place")
+        .with_columns(share=nw.when(nw.col("outcome").is_in(_REQUESTS)).then(share(nw.col("n"), nw.col("_requests"))))
+        .sort(*groups.by, "_place")
+        .select(*groups.by, *OUTCOME_COUNTS)
+    )
     return like(outcomes, as_enum(result, "outcome", OUTCOME))
