@@ -35,3 +35,15 @@ INK: Final = "#262626"
 QUIET: Final = "#5C5C5C"  # 6.7 : 1 on white
 GRID: Final = "#E4E4E4"
 FAINT: Final = "#F0F0F0"
+GAP: Final = "#E2E2E2"
+
+
+def on(color: str) -> str:
+    """Choose black or white for letters on a colour: the one with more contrast, by WCAG's relative luminance."""
+    red, green, blue = (_linear(int(color[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#FFFFFF" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
+
+
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 - sRGB's own

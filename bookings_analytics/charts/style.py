@@ -1,4 +1,4 @@
-"""How every chart looks: texts, sizes, axes.
+"""How every chart looks: its texts, its title, its axis of shares.
 
 Nothing here uses Vega-Lite's ``config``: charts with one can't be put beside each other.
 """
@@ -6,27 +6,20 @@ Nothing here uses Vega-Lite's ``config``: charts with one can't be put beside ea
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
-from bookings_analytics.charts.palette import FAINT, GRID, INK, QUIET
+from bookings_analytics.charts.palette import GRID, INK, QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bookings_analytics.charts.frames import Table
-
+WIDTH: Final = 640  # of a whole chart, about, in pixels
+SMALL: Final[dict[str, Any]] = {"color": QUIET, "fontSize": 12}
 NONE: Final = "—"  # where there is no number
-WIDTH: Final = 640  # of a whole chart, about
-_CHARACTER = 6.4  # the mean width of a letter at 12 px
-_LINE = 14
-_FEW, _MANY = 6, 15  # rows: many of them get their axis on top, where reading begins
-_CENTERED = alt.ExprRef(f"{-_LINE / 2} * (length(split(datum.label, '\\n')) - 1)")  # the lines of a label in their row
 SPELLED_OUT: Final = 6  # groups: an alternative text names each of so many, of more the extremes
-_EDGE = 0.1  # of the axis: a label there is not centered, to stay on the chart
-_Align = Literal["left", "center", "right"]
-_SMALL: Final[dict[str, Any]] = {"color": QUIET, "fontSize": 12}
+_TOPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)  # round ends for an axis of shares
 
 
 def percent(share: float | None) -> str:
@@ -39,11 +32,25 @@ def percent(share: float | None) -> str:
     return ">99%" if rounded == "100%" and share < 1 else rounded
 
 
+def span(low: float | None, high: float | None) -> str:
+    """Write two shares as an interval: ``61% to 67%``."""
+    return NONE if low is None else f"{percent(low)} to {percent(high)}"
+
+
 def interval(row: Mapping[str, Any], rate: str) -> str:
     """Write a rate with its interval: ``64% (61% to 67%)``."""
-    if row[rate] is None:
-        return NONE
-    return f"{percent(row[rate])} ({percent(row[f'{rate}_ci_low'])} to {percent(row[f'{rate}_ci_high'])})"
+    return f"{percent(row[rate])} ({span(row[f'{rate}_ci_low'], row[f'{rate}_ci_high'])})"
+
+
+def spread(rows: Iterable[Mapping[str, Any]], rate: str) -> str:
+    """Write the least and the largest of a rate, with their groups."""
+    low, *_, high = sorted(rows, key=lambda row: row[rate])
+    return f"{percent(low[rate])} ({one_line(low['group'])}) to {percent(high[rate])} ({one_line(high['group'])})"
+
+
+def counted(n: int, one: str) -> str:
+    """Write a count with its noun: ``1 seat``, ``1,204 seats``."""
+    return f"{n:,} {one}{'' if n == 1 else 's'}"
 
 
 def one_line(label: str) -> str:
@@ -51,10 +58,10 @@ def one_line(label: str) -> str:
     return label.replace("\n", " ")
 
 
-def spread(rows: Iterable[Mapping[str, Any]], rate: str) -> str:
-    """Write the least and the largest of a rate, with their groups."""
-    low, *_, high = sorted(rows, key=lambda row: row[rate])
-    return f"{percent(low[rate])} ({one_line(low['group'])}) to {percent(high[rate])} ({one_line(high['group'])})"
+def top(shares: Iterable[float | None]) -> float:
+    """Round up to where an axis of these shares ends."""
+    largest = max((share for share in shares if share is not None), default=1.0)
+    return next((end for end in _TOPS if largest <= end), 1.0)
 
 
 def title(text: str, *subtitle: str) -> alt.TitleParams:
@@ -67,19 +74,22 @@ def title(text: str, *subtitle: str) -> alt.TitleParams:
     )  # fmt: skip
 
 
-def percent_x(field: str, top: float, **axis: Any) -> alt.X:  # noqa: ANN401 - whatever alt.Axis takes
-    """Show shares from 0 to ``top``, in percent, on a light grid."""
-    quiet = alt.Axis(
-        format=".0%", tickCount=5, domain=False, ticks=False, gridColor=GRID, title=None,
-        labelColor=QUIET, labelFontSize=11, labelPadding=6, **axis,
-    )  # fmt: skip
-    return alt.X(f"{field}:Q", scale=alt.Scale(domain=[0, top], nice=False), axis=quiet)
+def axis(**options: Any) -> alt.Axis:  # noqa: ANN401 - whatever alt.Axis takes
+    """Draw an axis as quiet as it can be: a light grid with small labels, and no line."""
+    quiet = {"domain": False, "ticks": False, "gridColor": GRID, "title": None, "labelColor": QUIET, "labelPadding": 6}
+    return alt.Axis(**{"tickCount": 5, "labelFontSize": 11, **quiet, **options})
 
 
-def nothing(heading: str, why: str) -> alt.LayerChart:
+def share_axis(field: str, end: float, **options: Any) -> alt.X:  # noqa: ANN401 - whatever alt.Axis takes
+    """Show shares from 0 to ``end``, in percent."""
+    scale = alt.Scale(domain=[0, end], nice=False)
+    return alt.X(f"{field}:Q", scale=scale, axis=axis(format=".0%", **options))
+
+
+def nothing(heading: str, why: str = "the frame has no group") -> alt.LayerChart:
     """Say that there is nothing to show, instead of an empty plot."""
     says = f"Nothing to show: {why}."
-    text = alt.Chart(alt.InlineData([{"says": says}])).mark_text(align="left", **_SMALL)
+    text = alt.Chart(alt.InlineData([{"says": says}])).mark_text(align="left", **SMALL)
     return finish(
         [text.encode(text="says:N", x=alt.value(0), y=alt.value(8))],
         title=title(heading), description=f"{heading}. {says}", width=WIDTH, height=20,
@@ -89,88 +99,3 @@ def nothing(heading: str, why: str) -> alt.LayerChart:
 def finish(layers: Iterable[alt.Chart], **properties: Any) -> alt.LayerChart:  # noqa: ANN401 - title, width and so on
     """Lay the layers over each other, without a frame."""
     return alt.LayerChart(layer=list(layers), view=alt.ViewBackground(stroke=None), **properties)
-
-
-class Rows:
-    """A chart with one row a group: labels on the left, a plot, columns of numbers on the right.
-
-    Attributes:
-        table: The groups.
-        step: The height of a row, in pixels.
-        size: The width and height of the plot.
-        base: A chart of the table's rows, one band a group, to make layers of.
-    """
-
-    def __init__(self, table: Table, *, tooltip: Mapping[str, str], columns: Mapping[str, str]) -> None:
-        """Measure the labels.
-
-        Args:
-            table: The groups.
-            tooltip: What a mark tells under the pointer, after its group: heading to field.
-            columns: The columns of numbers: heading to field.
-        """
-        lines = [label.split("\n") for label in table.labels]
-        widest = max(len(line) for label in lines for line in label)
-        roomy = 42 if len(lines) <= _FEW else 30 if len(lines) <= _MANY else 20
-        aside = widest + sum(len(heading) + 3 for heading in columns)
-        self.table = table
-        self.columns = columns
-        self.step = max(roomy, _LINE * max(map(len, lines)) + 6)
-        self.size = {"width": max(300, round(WIDTH - _CHARACTER * aside)), "height": self.step * len(lines)}
-        self.many = len(lines) > _MANY
-        axis = alt.Axis(
-            title=None, domain=False, ticks=False, grid=True, gridColor=FAINT, tickBand="center", labelLimit=0,
-            labelExpr="split(datum.label, '\\n')", labelOffset=_CENTERED, labelColor=INK, labelFontSize=12,
-            labelPadding=8,
-        )  # fmt: skip
-        self.base: alt.Chart = alt.Chart(alt.InlineData(table.rows)).encode(
-            y=alt.Y("group:N", scale=alt.Scale(type="band", domain=table.labels), sort=None, axis=axis),
-            tooltip=[
-                *(alt.Tooltip(f"by_{i}:N", title=name) for i, name in enumerate(table.by)),
-                *(alt.Tooltip(f"{field}:N", title=heading) for heading, field in tooltip.items()),
-            ],
-        )
-
-    def x(self, field: str, top: float) -> alt.X:
-        """Show shares from 0 to ``top``, the axis above the rows where they are many."""
-        return percent_x(field, top, orient="top" if self.many else "bottom")
-
-    def in_columns(self) -> Iterable[alt.Chart]:
-        """Write the columns of numbers."""
-        right = self.size["width"] + 8.0
-        for heading, field in self.columns.items():
-            right += _CHARACTER * (len(heading) + 3)
-            yield self.base.mark_text(align="right", **_SMALL).encode(text=f"{field}:N", x=alt.value(right))
-            yield self.above(heading, x=alt.value(right), align="right", color=QUIET)
-
-    def key(self, says: str, at: float, *, color: str, level: int = 0) -> alt.Chart:
-        """Name a mark that stands at the share ``at`` of the first row."""
-        align: _Align = "left" if at < _EDGE else "right" if at > 1 - _EDGE else "center"
-        return self.above(says, x=alt.datum(at), align=align, color=color, level=level + self.many)
-
-    def above(self, says: str, *, level: int = 0, color: str, align: _Align, x: Any) -> alt.Chart:  # noqa: ANN401 - a channel
-        """Write above the plot."""
-        data = alt.InlineData([{"says": says}])
-        mark = alt.Chart(data).mark_text(align=align, baseline="bottom", color=color, fontSize=12)
-        layer: alt.Chart = mark.encode(text="says:N", x=x, y=alt.value(-6 - 16 * level))
-        return layer
-
-    def notes(self, field: str) -> alt.Chart:
-        """Say in a row why it has no mark."""
-        mark = self.base.mark_text(align="left", fontStyle="italic", **_SMALL)
-        layer: alt.Chart = mark.encode(text=f"{field}:N", x=alt.value(6))
-        return layer
-
-    def dots(self, rate: str, *, color: str, filled: bool = True, y_offset: int = 0) -> Iterable[alt.Chart]:
-        """Draw a rate as a dot on its confidence interval."""
-        rule = self.base.mark_rule(strokeWidth=1.5, color=color, yOffset=y_offset)
-        yield rule.encode(x=f"{rate}_ci_low:Q", x2=f"{rate}_ci_high")
-        fill = color if filled else "white"
-        dot = self.base.mark_point(size=55, stroke=color, strokeWidth=1.8, fill=fill, opacity=1, yOffset=y_offset)
-        yield dot.encode(x=f"{rate}:Q")
-
-    def band(self, rate: str, *, color: str, y_offset: int = 0) -> alt.Chart:
-        """Draw, pale and broad, between what bounds have a rate if nobody recorded some attendance."""
-        mark = self.base.mark_rule(strokeWidth=7, opacity=0.3, color=color, yOffset=y_offset)
-        layer: alt.Chart = mark.encode(x=f"{rate}_min:Q", x2=f"{rate}_max")
-        return layer

@@ -1,15 +1,16 @@
-"""Rates as dots on their intervals."""
+"""The chart of customers who booked, and who took part."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from bookings_analytics.charts.frames import read
-from bookings_analytics.charts.palette import ATTENDED, INK
+from bookings_analytics.charts.palette import ATTENDED, GAP, INK
+from bookings_analytics.charts.rows import Rows
 from bookings_analytics.charts.style import (
     NONE,
     SPELLED_OUT,
-    Rows,
+    counted,
     finish,
     interval,
     nothing,
@@ -46,8 +47,8 @@ def booking_vs_participation(
         ValueError: If ``rates`` lacks a column that the chart needs.
 
     Example:
-        >>> import bookings_analytics as ba
         >>> import polars as pl
+        >>> from bookings_analytics import charts, rates
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
         ...     "customer_id": [1, 1, 2],
@@ -55,10 +56,10 @@ def booking_vs_participation(
         ...     "outcome": ["attended", "no_show", "no_show"],
         ... })
         >>> cohorts = pl.DataFrame({"customer_id": [1, 2, 3, 4], "cohort": ["new", "new", "new", "old"]})
-        >>> rates = ba.booking_vs_participation(outcomes, cohorts, by="cohort")
-        >>> chart = ba.charts.booking_vs_participation(rates, sort="booking_rate")
+        >>> frame = rates.booking_vs_participation(outcomes, cohorts, by="cohort")
+        >>> chart = charts.booking_vs_participation(frame, sort=["old", "new"])
         >>> chart.properties(width=300).description
-        'Customers who booked, and who took part, by cohort. 4 customers in 2 cohorts. new: 67% booked, ...'
+        'Customers who booked, and who took part, by cohort. 4 customers in 2 cohorts. old: 0% booked, ...'
     """
     table = read(
         rates,
@@ -75,28 +76,27 @@ def booking_vs_participation(
     )
     heading = f"Customers who booked, and who took part{table.per}"
     if not table.rows:
-        return nothing(heading, "the frame has no group")
+        return nothing(heading)
     base = _customers_read(table)
+    bands = any(row["participation_rate_max"] != row["participation_rate_min"] for row in table.rows)
     for row in table.rows:
-        row.update(_booking_texts(row))
+        row.update(_texts(row))
     rows = Rows(
         table,
         tooltip={"booked": "booked", "took part": "took_part", "gap": "gap", "could not be read": "n_not_read"},
         columns={"gap": "gap", "customers": "n"},
     )
-    apart = rows.step // 7
+    up, down = -(rows.step // 7), rows.step // 7
     layers = [
-        rows.base.mark_bar(size=2 * apart, color="#E2E2E2").encode(
-            x=rows.x("participation_rate", 1), x2="booking_rate"
-        ),
-        rows.band("participation_rate", color=ATTENDED, y_offset=apart),
-        *rows.dots("booking_rate", color=INK, filled=False, y_offset=-apart),
-        *rows.dots("participation_rate", color=ATTENDED, y_offset=apart),
-        rows.notes("note"),
-        *rows.in_columns(),
+        rows.base.mark_bar(size=down - up, color=GAP).encode(x=rows.shares("participation_rate", 1), x2="booking_rate"),
+        rows.band("participation_rate_min", "participation_rate_max", color=ATTENDED, y_offset=down),
+        rows.line("booking_rate_ci_low", "booking_rate_ci_high", color=INK, y_offset=up),
+        rows.line("participation_rate_ci_low", "participation_rate_ci_high", color=ATTENDED, y_offset=down),
+        rows.dot("booking_rate", color=INK, fill="white", y_offset=up),
+        rows.dot("participation_rate", color=ATTENDED, y_offset=down),
+        *rows.aside(),
         *_key(rows),
     ]
-    bands = any(row["participation_rate_max"] != row["participation_rate_min"] for row in table.rows)
     return finish(
         layers,
         title=title(
@@ -104,42 +104,39 @@ def booking_vs_participation(
             base,
             f"Thin line: confidence interval.{' Pale band: if all whose attendance nobody recorded had come.' * bands}",
         ),
-        description=f"{heading}. {base} {_gaps(table)}",
+        description=f"{heading}. {base} {_finding(table)}",
         **rows.size,
     )
 
 
 def _customers_read(table: Table) -> str:
-    base = f"{table.customers('n_customers'):,} customers{table.of}."
+    base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}."
     not_read = table.customers("n_not_read")
-    return f"{base} {not_read:,} more could not be read and are not counted." if not_read else base
+    return f"{base} Not counted: {not_read:,} who could not be read." if not_read else base
 
 
-def _booking_texts(row: Mapping[str, Any]) -> dict[str, str]:
+def _texts(row: Mapping[str, Any]) -> dict[str, str]:
     n = f"{row['n_customers']:,}"
     if row["booking_rate"] is None:
         return {"booked": NONE, "took_part": NONE, "gap": NONE, "n": n, "note": "no customer of this group was read"}
     return {
         "booked": f"{interval(row, 'booking_rate')}, {row['n_booked']:,} of {n}",
         "took_part": f"{interval(row, 'participation_rate')}, {row['n_participated']:,} of {n}",
-        "gap": f"{100 * (row['booking_rate'] - row['participation_rate']):.0f} pts",
+        "gap": f"{100 * _gap(row):.0f} pts",
         "n": n,
-        "note": "",
     }
 
 
 def _key(rows: Rows) -> Iterable[alt.Chart]:
     """Name the two marks above the first row that has them; one above the other where they are close."""
     first = next((row for row in rows.table.rows if row["booking_rate"] is not None), None)
-    if first is None:
-        return
-    close = (first["booking_rate"] - first["participation_rate"]) * rows.size["width"] < _KEY_WIDTH
-    yield rows.key("● took part", first["participation_rate"], color=ATTENDED)
-    yield rows.key("○ booked", first["booking_rate"], color=INK, level=int(close))
+    if first:
+        close = _gap(first) * rows.size["width"] < _KEY_WIDTH
+        yield rows.key("● took part", first["participation_rate"], color=ATTENDED)
+        yield rows.key("○ booked", first["booking_rate"], color=INK, level=int(close))
 
 
-def _gaps(table: Table) -> str:
-    """Put the finding into words, with its numbers."""
+def _finding(table: Table) -> str:
     rated = [row for row in table.rows if row["booking_rate"] is not None]
     if len(rated) > SPELLED_OUT:
         widest = max(rated, key=_gap)

@@ -1,0 +1,181 @@
+"""The funnel of no-shows: many groups against the limits of chance."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Final
+
+import altair as alt
+
+from bookings_analytics.charts.frames import read
+from bookings_analytics.charts.palette import INK, NO_SHOW, QUIET
+from bookings_analytics.charts.style import SMALL, WIDTH, axis, counted, finish, nothing, one_line, percent, title, top
+from bookings_analytics.schema import NO_SHOW_FUNNEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from narwhals.typing import IntoFrame
+
+_SIZE: Final = {"width": WIDTH - 90, "height": 380}
+_LIMITS: Final = {"95%": NormalDist().inv_cdf(0.975), "99.8%": NormalDist().inv_cdf(0.999)}
+_READING: Final = (
+    "Not a ranking: between the dashed limits (95%) the order is chance. Of 1,000 that are all alike, about 50 lie "
+    "outside them, about 2 outside the solid ones (99.8%)."
+)
+_LETTER, _LINE = 6, 13  # pixels, at 11 px
+_BESIDE = 9  # pixels from a mark to its name
+_RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
+_NAMED_AT = 0.94  # of the plot's height: where a limit's name stands
+_STEPS = 80  # points of a curve
+_POSITIONS: Final = {  # what a position means, and the mark's shape
+    "below_998": ("below the 99.8% limit", "triangle-down"),
+    "below_95": ("below the 95% limit", "triangle-down"),
+    "within": ("within the limits of chance", "circle"),
+    "above_95": ("above the 95% limit", "triangle-up"),
+    "above_998": ("above the 99.8% limit", "triangle-up"),
+}
+
+
+def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.LayerChart:
+    """Show each group's no-show rate against the number of its seats, with the limits that chance alone keeps within.
+
+    Triangles lie outside the 95 % limits, filled ones outside the 99.8 % limits too; only they are named.
+
+    Args:
+        funnel: What `bookings_analytics.no_show_funnel` returns.
+        names: As for `booking_vs_participation`.
+
+    Raises:
+        ValueError: If ``funnel`` lacks a column that the chart needs.
+
+    Example:
+        >>> import polars as pl
+        >>> from bookings_analytics import charts, comparisons
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": range(200),
+        ...     "class_id": [7] * 100 + [8] * 100,
+        ...     "outcome": ["attended"] * 95 + ["no_show"] * 35 + ["attended"] * 70,
+        ... })
+        >>> frame = comparisons.no_show_funnel(outcomes, by="class_id")
+        >>> charts.no_show_funnel(frame, names={7: "Yoga", 8: "Spinning"}).description
+        'No-show rate against chance, by class. 200 seats in 2 classes; 18% ... Outside: Yoga, 5%, 5 of 100 seats, ...'
+    """
+    table = read(
+        funnel,
+        schema=NO_SHOW_FUNNEL,
+        needs=["n_no_show", "n_recorded", "no_show_rate", "center", "dispersion", "position"],
+        made_by="no_show_funnel",
+        names=names,
+    )
+    heading = f"No-show rate against chance{table.per}"
+    rows = [row for row in table.rows if row["no_show_rate"] is not None]
+    if not rows:
+        return nothing(heading, "nobody recorded attendance" if table.rows else "the frame has no group")
+    for row in rows:
+        row["label"] = one_line(row["group"])
+        row["told"] = f"{percent(row['no_show_rate'])}, {row['n_no_show']:,} of {row['n_recorded']:,} seats"
+        row["means"], row["shape"] = _POSITIONS[row["position"]]
+        row["fill"] = NO_SHOW if row["position"].endswith("998") else "white"
+    center, variance = rows[0]["center"], rows[0]["dispersion"] * rows[0]["center"] * (1 - rows[0]["center"])
+    seats = 1.04 * max(row["n_recorded"] for row in rows)
+    end = top([1.05 * max(row["no_show_rate"] for row in rows), 2 * center])
+    x = alt.X(
+        "n_recorded:Q",
+        scale=alt.Scale(domain=[0, round(seats)], nice=False),
+        axis=axis(title="seats with recorded attendance", titleColor=QUIET, titleFontWeight="normal", titleFontSize=12),
+    )
+    y = alt.Y("no_show_rate:Q", scale=alt.Scale(domain=[0, end], nice=False), axis=axis(format=".0%"))
+    layers = [
+        *_limits(center, variance, seats, end),
+        *_marks(rows, x, y, table.by),
+        _labels([row for row in rows if row["position"] != "within"], seats, end),
+    ]
+    base = (
+        f"{counted(sum(row['n_recorded'] for row in rows), 'seat')}{table.of}; {percent(center)} of all were no-shows."
+    )
+    unseen = len(table.rows) - len(rows)
+    if unseen:
+        base += f" Not drawn, as nobody recorded attendance: {unseen:,}."
+    return finish(
+        layers,
+        title=title(heading, base, _READING),
+        description=f"{heading}. {base} {_finding(rows)}",
+        **_SIZE,
+    )
+
+
+def _limits(center: float, variance: float, seats: float, end: float) -> Iterator[alt.Chart]:
+    """Draw the mean and, on either side, the limits, each named where its upper curve leaves the plot."""
+    level = alt.Chart(alt.InlineData([{"center": center, "says": f"mean {percent(center)}"}]))
+    yield level.mark_rule(color=QUIET).encode(y="center:Q")
+    yield level.mark_text(align="left", dx=4, **SMALL).encode(y="center:Q", x=alt.value(_SIZE["width"]), text="says:N")
+    for dash, (name, z) in zip(([4, 3], [1, 0]), _LIMITS.items(), strict=True):
+        numbers = [
+            seats * (step / _STEPS) ** 2 for step in range(1, _STEPS + 1)
+        ]  # close together where the curve bends
+        widths = [z * math.sqrt(variance / number) for number in numbers]
+        curve = [
+            {
+                "n_recorded": round(number, 1),
+                "low": round(max(0.0, center - width), 4),
+                "high": round(min(1.0, center + width), 4),
+            }
+            for number, width in zip(numbers, widths, strict=True)
+        ]
+        line = alt.Chart(alt.InlineData(curve)).mark_line(color=QUIET, strokeWidth=1, strokeDash=dash, clip=True)
+        yield line.encode(x="n_recorded:Q", y="low:Q")
+        yield line.encode(x="n_recorded:Q", y="high:Q")
+        leaves = variance * (z / (_NAMED_AT * end - center)) ** 2
+        if leaves < seats:
+            at = [{"n_recorded": round(leaves, 1), "high": round(_NAMED_AT * end, 4), "says": name}]
+            text = alt.Chart(alt.InlineData(at)).mark_text(align="left", dx=6, **SMALL)
+            yield text.encode(x="n_recorded:Q", y="high:Q", text="says:N")
+
+
+def _marks(rows: list[dict[str, Any]], x: alt.X, y: alt.Y, by: list[str]) -> Iterator[alt.Chart]:
+    tooltip = [
+        *(alt.Tooltip(f"by_{i}:N", title=name) for i, name in enumerate(by)),
+        alt.Tooltip("group:N", title="name"),
+        alt.Tooltip("told:N", title="no-shows"),
+        alt.Tooltip("means:N", title="is"),
+    ]
+    inside = [row for row in rows if row["position"] == "within"]
+    outside = [row for row in rows if row["position"] != "within"]
+    dots = alt.Chart(alt.InlineData(inside)).mark_point(size=36, color=QUIET, fill="white", strokeWidth=1.2, opacity=1)
+    yield dots.encode(x=x, y=y, tooltip=tooltip)
+    triangles = alt.Chart(alt.InlineData(outside)).mark_point(size=80, color=NO_SHOW, strokeWidth=1.6, opacity=1)
+    yield triangles.encode(
+        x=x,
+        y=y,
+        tooltip=tooltip,
+        shape=alt.Shape("shape:N", scale=None),
+        fill=alt.Fill("fill:N", scale=None),
+    )
+
+
+def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> alt.Chart:
+    """Name the groups outside, each name moved down as far as it takes not to run over another."""
+    placed: list[tuple[float, float, float]] = []
+    labels = []
+    for row in sorted(rows, key=lambda row: (-row["no_show_rate"], row["group"])):
+        side = -1 if row["n_recorded"] > _RIGHT * seats else 1
+        width = _LETTER * len(row["label"])
+        left = row["n_recorded"] / seats * _SIZE["width"] + (_BESIDE if side > 0 else -_BESIDE - width)
+        height = (1 - row["no_show_rate"] / end) * _SIZE["height"]
+        for other, right, at in sorted(placed, key=lambda label: label[2]):
+            if left < right and other < left + width and abs(height - at) < _LINE:
+                height = at + _LINE
+        placed.append((left, left + width, height))
+        labels.append({"label": row["label"], "left": round(left), "height": round(height)})
+    text = alt.Chart(alt.InlineData(labels)).mark_text(align="left", color=INK, fontSize=11)
+    layer: alt.Chart = text.encode(x=alt.X("left:Q", scale=None), y=alt.Y("height:Q", scale=None), text="label:N")
+    return layer
+
+
+def _finding(rows: list[dict[str, Any]]) -> str:
+    outside = [row for row in rows if row["position"] != "within"]
+    told = "; ".join(f"{row['label']}, {row['told']}, {row['means']}" for row in outside)
+    return f"Outside: {told}." if told else "None lies outside the limits of chance."
