@@ -111,7 +111,7 @@ class RateLimit:
         if now < self._locked_until:
             return self._locked_until - now
         opened = now - self.period if self.window == "sliding" else now - now % self.period
-        while self._arrivals and self._arrivals[0] <= opened:
+        while self._arrivals and self._arrivals[0] < opened:
             self._arrivals.popleft()
         self._arrivals.append(now)
         if len(self._arrivals) <= self.limit:

@@ -44,10 +44,10 @@ class Cohort:
 
 
 COHORTS: Final = (
-    Cohort(name="joined this quarter", size=160, idle=0.15, asks=1.9, cancel_odds=0.52, miss_odds=0.10, plus=0.4),
-    Cohort(name="long-term", size=220, idle=0.12, asks=1.6, cancel_odds=0.44, miss_odds=0.05, plus=0.5),
-    Cohort(name="corporate", size=130, idle=0.40, asks=1.1, cancel_odds=0.64, miss_odds=0.09, plus=0.3),
-    Cohort(name="trial", size=90, idle=0.08, asks=2.6, cancel_odds=0.56, miss_odds=0.28, plus=0.1),
+    Cohort(name="joined this quarter", size=160, idle=0.15, asks=1.9, cancel_odds=0.56, miss_odds=0.10, plus=0.4),
+    Cohort(name="long-term", size=220, idle=0.12, asks=1.6, cancel_odds=0.48, miss_odds=0.05, plus=0.5),
+    Cohort(name="corporate", size=130, idle=0.40, asks=1.1, cancel_odds=0.66, miss_odds=0.09, plus=0.3),
+    Cohort(name="trial", size=90, idle=0.08, asks=2.6, cancel_odds=0.60, miss_odds=0.28, plus=0.1),
 )
 _AGE_GROUPS: Final = {"18-29": 1.4, "30-44": 1.0, "45-59": 0.8, "60+": 0.6}  # each multiplies the odds of a no-show
 
@@ -83,11 +83,11 @@ class StudioClass:
 
 
 CLASSES: Final = (
-    StudioClass(class_id=3101, title="Sunrise Cycling", capacity=12, appeal=1.3, miss_odds=2.6,
+    StudioClass(class_id=3101, title="Sunrise Cycling", capacity=12, appeal=1.3, miss_odds=3.2,
                 times=("0 06:30", "2 06:30", "4 06:30")),
     StudioClass(class_id=3102, title="Morning Yoga", capacity=14, appeal=1.2,
                 times=("1 07:30", "3 07:30", "5 09:00", "6 10:00")),
-    StudioClass(class_id=3103, title="Reformer Pilates", capacity=8, appeal=1.5, miss_odds=0.3, confirmed=0.5,
+    StudioClass(class_id=3103, title="Reformer Pilates", capacity=8, appeal=1.2, miss_odds=0.3, confirmed=0.5,
                 times=("0 09:00", "1 18:00", "3 18:00", "4 09:00")),
     StudioClass(class_id=3104, title="Back and Spine", capacity=12, appeal=0.9, miss_odds=0.7,
                 times=("0 10:00", "2 10:00", "4 10:00")),
@@ -99,7 +99,7 @@ CLASSES: Final = (
                 times=("0 18:00", "2 18:00", "4 17:00", "5 11:00")),
     StudioClass(class_id=3108, title="Cycling", capacity=12, appeal=1.5,
                 times=("1 17:00", "3 17:00", "4 18:00")),
-    StudioClass(class_id=3109, title="Vinyasa Flow", capacity=12, appeal=1.7, miss_odds=0.9,
+    StudioClass(class_id=3109, title="Vinyasa Flow", capacity=12, appeal=1.5, miss_odds=0.9,
                 times=("0 19:00", "2 19:00", "6 11:00")),
     StudioClass(class_id=3110, title="Boxing", capacity=12, appeal=1.3, miss_odds=1.3,
                 times=("1 19:00", "3 19:00")),
@@ -147,7 +147,7 @@ def _make_person(rng: Random, customer_id: int, cohort: Cohort) -> Person:
         joined_at=QUARTER_START + timedelta(days=20 * rng.random()) if "quarter" in cohort.name else FIRST_DAY,
         asks=books * cohort.asks * (1.3 if contract == "plus" else 0.9) * rng.lognormvariate(-0.125, 0.5),
         cancel_odds=cohort.cancel_odds * rng.lognormvariate(0, 0.5),
-        miss_odds=cohort.miss_odds * _AGE_GROUPS[age_group] * rng.lognormvariate(0, 0.7),
+        miss_odds=cohort.miss_odds * _AGE_GROUPS[age_group] * rng.lognormvariate(-0.3, 1.0),
         favorites=tuple(sum(likes[: n + 1]) for n in range(len(likes))),
     )
 

@@ -23,6 +23,7 @@ LIST_CLOSES: Final = timedelta(hours=1)
 
 _WITHDRAWS: Final = 0.15  # chance to leave the waiting list
 _BOOKS_AGAIN: Final = 0.08  # chance to ask again for a slot once canceled
+_SECOND_THOUGHT: Final = timedelta(minutes=1)  # nobody changes their mind sooner
 _LET_IN: Final = 0.15  # chance that somebody from the list is there when a seat stays empty
 
 
@@ -141,7 +142,7 @@ class Queue:
     def _moment_after(self, at: datetime) -> datetime:
         """Pick when plans change: soon after, or, the more often, shortly before the list closes."""
         left = self._closes_at - at
-        return at + left * self._rng.random() ** (3 if self._rng.random() < 1 / 3 else 1 / 3)
+        return at + _SECOND_THOUGHT + left * self._rng.random() ** (3 if self._rng.random() < 1 / 3 else 1 / 3)
 
     def _hold_class(self) -> None:
         empty = self._free

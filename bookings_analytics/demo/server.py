@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
@@ -54,15 +55,19 @@ class DemoStudio(Studio):
         api_key: str | None,
         port: int,
     ) -> None:
-        listener = _listen(port)
-        super().__init__(
-            name,
-            base_url=f"http://{_HOST}:{listener.getsockname()[1]}",
-            api_key=secrets.token_urlsafe(24) if api_key is None else api_key,
-        )
         self.world: Final = world
         self._running = running
         self.now = now
+        listener = _listen(port)
+        try:
+            super().__init__(
+                name,
+                base_url=f"http://{_HOST}:{listener.getsockname()[1]}",
+                api_key=secrets.token_urlsafe(24) if api_key is None else api_key,
+            )
+        except ConfigurationError:
+            listener.close()
+            raise
         api = Api(world, key=self.api_key, clock=self.clock, rate_limit=rate_limit)
         self.faults: Final[Faults] = api.faults
         self.requests: Final[deque[LoggedRequest]] = api.requests
@@ -177,10 +182,10 @@ def serve_forever(*, port: int = 8765, api_key: str | None = None, seed: int = S
             f"BOOKINGS_API_KEY={studio.api_key.reveal()}\n"
         )
         sys.stdout.flush()
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+        with suppress(KeyboardInterrupt):
+            while True:
+                # Not a wait without end: Ctrl-C may reach the other thread, and would not wake this one.
+                time.sleep(0.5)
 
 
 class _Protocol(H11Protocol):
