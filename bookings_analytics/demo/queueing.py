@@ -119,7 +119,7 @@ class Queue:
             self._plan(at + timedelta(hours=self._rng.expovariate(1 / 20)), "confirm", booking)
         else:
             booking.changes.append((at, "BOOKED"))
-        if self._rng.random() < chance(booking.person.cancel_odds):
+        if self._rng.random() < _chance(booking.person.cancel_odds):
             self._plan(self._moment_after(at), "cancel", booking)
 
     def _cancel(self, at: datetime, booking: Booking) -> None:
@@ -149,7 +149,7 @@ class Queue:
         for booking in self.bookings:
             if booking.holds_seat:
                 odds = booking.person.miss_odds * self.slot.studio_class.miss_odds
-                booking.came = self._rng.random() >= chance(odds)
+                booking.came = self._rng.random() >= _chance(odds)
                 empty += not booking.came
         for booking in self._waiting:
             if empty and self._rng.random() < _LET_IN:
@@ -157,6 +157,6 @@ class Queue:
                 booking.came = True
 
 
-def chance(odds: float) -> float:
+def _chance(odds: float) -> float:
     """Turn odds into a probability."""
     return odds / (1 + odds)

@@ -151,7 +151,7 @@ def make_world(seed: int = SEED, *, new_id_share: float = 0.0) -> World:
     return World(seed, new_id_share=new_id_share)
 
 
-def slot_status(slot: Slot, at: datetime) -> ClassSlotStatus:
+def _slot_status(slot: Slot, at: datetime) -> ClassSlotStatus:
     """Give a slot's status at a time."""
     if slot.canceled_at is not None and slot.canceled_at <= at:
         return "CANCELED"
@@ -160,7 +160,7 @@ def slot_status(slot: Slot, at: datetime) -> ClassSlotStatus:
 
 def _as_seen(booking: Booking, at: datetime) -> ClassSlotBooking:
     slot = booking.slot
-    closed = slot_status(slot, at)
+    closed = _slot_status(slot, at)
     return ClassSlotBooking(
         booking_id=booking.booking_id,
         booking_status=[status for changed_at, status in booking.changes if changed_at <= at][-1],
