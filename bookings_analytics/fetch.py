@@ -73,6 +73,9 @@ def fetch_bookings(
         raise ConfigurationError(
             f"concurrency is {concurrency} and requests_per_minute is {requests_per_minute}: give both as 1 or more."
         )
+    clock = clock or (lambda: datetime.now(UTC))
+    if clock().tzinfo is None:
+        raise ConfigurationError(f"clock gives {clock()} without a time zone: let it give aware times, such as UTC.")
     members = _with_studio(read_cohorts(cohorts), by_name)
     bookings, fetches = resume.settled(members) if resume else FetchResult.nothing()
     asked = (
@@ -81,7 +84,7 @@ def fetch_bookings(
         .join(fetches, on=CUSTOMER, how="anti", maintain_order="left")
     )
     run = Run(
-        clock=clock or (lambda: datetime.now(UTC)),
+        clock=clock,
         concurrency=min(concurrency, requests_per_minute),
         requests_per_minute=requests_per_minute,
         transport=transport,

@@ -25,7 +25,7 @@ def _no_waits_between_attempts() -> Iterator[None]:
 
 @pytest.fixture
 def studio() -> Iterator[demo.DemoStudio]:
-    with demo.serve() as studio:
+    with demo.serve(limit=None) as studio:
         yield studio
 
 
