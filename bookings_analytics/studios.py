@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import httpx
@@ -60,12 +61,16 @@ class Studio:
         Studio('mitte', base_url='https://acme.open-api.magicline.com', api_key='***')
     """
 
+    # Known before __init__ has checked them: a traceback shows a studio that is only half made as well.
+    name: str = ""
+    base_url: str = ""
+
     def __init__(self, name: str | None = None, *, base_url: str | None = None, api_key: str | None = None) -> None:
         # The key leaves this frame's variables first: a traceback with locals must not show it.
         key = None if api_key is None else ApiKey(api_key)
         del api_key
-        self.name: Final = _required(name, "name", STUDIO_VARIABLE)
-        self.base_url: Final = _checked_base_url(_required(base_url, "base_url", BASE_URL_VARIABLE))
+        self.name = _required(name, "name", STUDIO_VARIABLE)
+        self.base_url = _checked_base_url(_required(base_url, "base_url", BASE_URL_VARIABLE))
         self.api_key: Final = _checked_key(key)
 
     @classmethod
@@ -122,11 +127,12 @@ def _checked_base_url(text: str) -> str:
         # A key pasted into the URL must not come back in the message, so only the argument is named.
         raise ConfigurationError(
             f"base_url {problem}. Set base_url= (or {BASE_URL_VARIABLE}) to https://<tenant>.open-api.magicline.com"
-        ) from None
+        )
 
-    try:
+    url = None
+    with suppress(httpx.InvalidURL):
         url = httpx.URL(text)
-    except httpx.InvalidURL:
+    if url is None:
         refuse("is not a URL")
     if url.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", url.host):
         refuse("has to start with https:// and name a host")
