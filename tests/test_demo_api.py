@@ -354,8 +354,8 @@ def test_too_many_requests_get_429_until_the_lock_out_is_over(window: Window, *,
             assert get(client, ids[5]).status_code == 200
 
 
-def test_the_limit_is_the_real_one_by_default(studio: demo.DemoStudio) -> None:
-    with client_of(studio) as client:
+def test_the_limit_is_the_real_one_by_default() -> None:
+    with demo.serve() as studio, client_of(studio) as client:
         customer_id = customers(studio)[0]
         statuses = [get(client, customer_id).status_code for _ in range(1002)]
     seconds = studio.requests[-1].arrived_at - studio.requests[0].arrived_at
