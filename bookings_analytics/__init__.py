@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bookings_analytics.cohorts import read_cohorts
+from bookings_analytics.comparisons import compare, no_show_funnel
 from bookings_analytics.errors import (
     ApiError,
     ArchiveError,
@@ -27,8 +28,11 @@ from bookings_analytics.errors import (
     ValidationFailedError,
 )
 from bookings_analytics.fetch import fetch_bookings
+from bookings_analytics.outcomes import classify
+from bookings_analytics.rates import booking_vs_participation, no_shows, outcome_counts
 from bookings_analytics.results import FetchResult
 from bookings_analytics.studios import Studio
+from bookings_analytics.waits import seats_lost_while_waiting, waitlist_conversion
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,12 +57,20 @@ __all__ = [
     "ServerError",
     "Studio",
     "ValidationFailedError",
+    "booking_vs_participation",
     "charts",
+    "classify",
+    "compare",
     "demo",
     "fetch_bookings",
+    "no_show_funnel",
+    "no_shows",
     "notebook",
+    "outcome_counts",
     "read_cohorts",
     "schema",
+    "seats_lost_while_waiting",
+    "waitlist_conversion",
 ]
 
 

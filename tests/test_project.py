@@ -1,0 +1,216 @@
+"""What holds for the project as a whole: the direction of imports, the public names, the notebooks, the README."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import bookings_analytics as ba
+from bookings_analytics import cli, errors
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "bookings_analytics"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+README = (ROOT / "README.md").read_text("utf-8")
+
+# Each layer may import the ones before it, and its own: the way the data flows.
+LAYERS = [
+    {"errors", "schema"},
+    {"cohorts", "studios"},
+    {"pacing", "decode"},
+    {"client"},
+    {"progress", "results", "workers", "fetch"},
+    {"archive"},
+    {"intervals", "groups", "outcomes"},
+    {"rates", "comparisons", "waits"},
+    {"charts"},
+    {"notebook"},
+    {"demo"},
+    {"cli", "__init__", "__main__"},
+]
+LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
+
+
+def imports(path: Path) -> set[str]:
+    """Give the package's modules that a file imports when it runs; imports for types alone point anywhere."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for_types = {
+        node
+        for each in ast.walk(tree)
+        if isinstance(each, ast.If) and ast.unparse(each.test) == "TYPE_CHECKING"
+        for node in ast.walk(each)
+    }
+    found = set()
+    for node in set(ast.walk(tree)) - for_types:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bookings_analytics"):
+            parts = (node.module or "").split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("bookings_analytics.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path: Path) -> None:
+    module = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    wrong = {other for other in imports(path) if LAYER[other] > LAYER[module]}
+    assert not wrong, f"{module} imports {wrong}, which come after it"
+
+
+@pytest.mark.parametrize("module", ["outcomes", "intervals", "groups", "rates", "comparisons", "waits", "charts"])
+def test_what_counts_and_draws_knows_no_client_and_no_archive(module: str) -> None:
+    paths = [PACKAGE / f"{module}.py"] if (PACKAGE / f"{module}.py").exists() else (PACKAGE / module).glob("*.py")
+    reached = {other for path in paths for other in imports(path)}
+    assert not reached & {"client", "decode", "pacing", "studios", "fetch", "workers", "results", "archive", "demo"}
+
+
+def test_the_public_names_are_listed_sorted_and_complete() -> None:
+    assert list(ba.__all__) == sorted(ba.__all__)
+    assert len(set(ba.__all__)) == len(ba.__all__)
+    for name in ba.__all__:
+        assert getattr(ba, name) is not None
+    imported = {
+        alias.asname or alias.name
+        for node in ast.parse((PACKAGE / "__init__.py").read_text("utf-8")).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bookings_analytics")
+        for alias in node.names
+    }
+    assert imported <= set(ba.__all__)
+
+
+def test_a_name_that_is_not_there_is_said_so() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fetch_everything'"):
+        _ = ba.fetch_everything
+
+
+def public() -> dict[str, Any]:
+    named = {name: getattr(ba, name) for name in ba.__all__ if inspect.isroutine(getattr(ba, name))}
+    named |= {f"charts.{name}": getattr(ba.charts, name) for name in ba.charts.__all__}
+    return named | {"Studio": ba.Studio, "Studio.from_env": ba.Studio.from_env, "demo.serve": ba.demo.serve}
+
+
+@pytest.mark.parametrize("name", public())
+def test_every_public_function_has_a_docstring_with_an_example(name: str) -> None:
+    doc = inspect.getdoc(public()[name]) or ""
+    assert ">>> " in doc
+    assert doc.splitlines()[0].endswith(".")
+
+
+ERRORS = [name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, ba.BookingsError)]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_error_tree_is_drawn_whole(name: str) -> None:
+    assert name in (errors.__doc__ or "")
+    assert name in ba.__all__
+
+
+def test_the_readme_names_every_command() -> None:
+    for command in cli.app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        assert f"bookings-analytics {name}" in README
+
+
+def test_the_readmes_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    assert names["result"].fetches.height == 600
+    names["studio"].close()
+
+
+def test_the_readmes_picture_is_the_notebooks_chart() -> None:
+    stored = [
+        output["data"]["image/png"]
+        for cell in cells(ROOT / "notebooks/01_fetch_a_cohort.ipynb")
+        for output in cell["outputs"]
+        if "image/png" in output.get("data", {})
+    ]
+    assert base64.b64decode(stored[0]) == (ROOT / "notebooks/booking_vs_participation.png").read_bytes()
+
+
+def test_the_readmes_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
+    return [cell for cell in found if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_every_cell_was_run_in_order(self, path: Path) -> None:
+        """A cell without a number is not compared by nbval."""
+        counts = [cell["execution_count"] for cell in cells(path)]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_nothing_stored_is_an_error_a_warning_or_a_stale_bar(self, path: Path) -> None:
+        outputs = [output for cell in cells(path) for output in cell["outputs"]]
+        assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+        assert "widget-view" not in json.dumps(outputs)
+
+    def test_one_cell_is_for_parameters(self, path: Path) -> None:
+        tagged = [cell for cell in cells(path) if "parameters" in cell["metadata"].get("tags", [])]
+        assert len(tagged) == 1
+
+    def test_prose_stands_between_the_code_and_says_last_what_is_not_shown(self, path: Path) -> None:
+        every = json.loads(path.read_text("utf-8"))["cells"]
+        assert "CCCC" not in "".join(cell["cell_type"][0].upper() for cell in every)
+        assert "".join(every[0]["source"]).startswith("# ")
+        assert "".join(every[-1]["source"]).startswith("## What this does not show")
+
+    def test_a_function_longer_than_eight_lines_is_in_the_package(self, path: Path) -> None:
+        for cell in cells(path):
+            for node in ast.walk(ast.parse("".join(cell["source"]))):
+                if isinstance(node, ast.FunctionDef):
+                    assert (node.end_lineno or 0) - node.lineno < 8
+
+    def test_a_stored_chart_shows_everywhere(self, path: Path) -> None:
+        charts = [o["data"] for cell in cells(path) for o in cell["outputs"] if "image/png" in o.get("data", {})]
+        assert charts
+        for chart in charts:
+            assert chart["application/vnd.vegalite.v5+json"]["description"]
+
+
+class TestCommandLine:
+    def test_help_names_the_commands(self) -> None:
+        shown = CliRunner().invoke(cli.app, ["--help"]).output
+        assert "lab" in shown
+        assert "demo-api" in shown
+
+    @pytest.mark.parametrize("user", [0, 1000])
+    def test_lab_opens_the_first_notebook_and_passes_options_on(
+        self, monkeypatch: pytest.MonkeyPatch, user: int
+    ) -> None:
+        started: list[list[str]] = []
+        monkeypatch.setattr("os.execv", lambda _, command: started.append(command))
+        monkeypatch.setattr("os.geteuid", lambda: user)
+        CliRunner().invoke(cli.app, ["lab", "--port", "9999", "--no-browser"], catch_exceptions=False)
+        (command,) = started
+        assert command[1:3] == ["-m", "jupyterlab"]
+        assert f"--LabApp.default_url=/lab/tree/{cli.FIRST_NOTEBOOK}" in command
+        assert command[-3:] == ["--port", "9999", "--no-browser"]
+        assert ("--allow-root" in command) == (user == 0)
+
+    def test_an_error_is_told_without_a_traceback(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with ba.demo.serve() as studio:
+            taken = studio.base_url.rpartition(":")[2]
+            monkeypatch.setattr("sys.argv", ["bookings-analytics", "demo-api", "--port", taken])
+            with pytest.raises(SystemExit) as stopped:
+                cli.run()
+        assert stopped.value.code == 2
+        assert f"ConfigurationError: Port {taken}" in capsys.readouterr().err
