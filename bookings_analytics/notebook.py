@@ -30,10 +30,16 @@ def setup() -> None:
 
     Example:
         >>> import altair as alt
+        >>> import polars as pl
         >>> import bookings_analytics as ba
         >>> ba.notebook.setup()
         >>> alt.renderers.active
         'bookings_analytics'
+
+        To take it back:
+
+        >>> _ = alt.renderers.enable("default")
+        >>> _ = pl.Config.restore_defaults()
     """
     alt.renderers.register(_RENDERER, _bundle)
     alt.renderers.enable(_RENDERER)

@@ -126,12 +126,12 @@ def coverage(
     layers = [
         alt.Chart(alt.InlineData([{"window": _WINDOW}]))
         .mark_rule(color=NO_SHOW, strokeDash=[4, 3])
-        .encode(x="window:Q"),
+        .encode(x=alt.X("window:Q")),
         rows.line("median", "longest", color=INK),
         rows.dot("median", color=INK).encode(x=x),
-        rows.base.mark_tick(color=INK, thickness=2, size=12).encode(x="longest:Q"),
+        rows.base.mark_tick(color=INK, thickness=2, size=12, opacity=1).encode(x=alt.X("longest:Q")),
         *rows.aside(),
-        rows.above("14 days", x=alt.datum(_WINDOW), align="center", color=NO_SHOW, level=int(rows.many)),
+        rows.above("14 days", x=alt.XDatum(_WINDOW), align="center", color=NO_SHOW, level=int(rows.many)),
     ]
     customers = sum(row["n_customers"] for row in table.rows)
     over = sum(row["n_customers_gap_over_14_days"] for row in table.rows)

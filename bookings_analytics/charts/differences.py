@@ -62,7 +62,7 @@ def differences(
         ...     "baseline_n": [2210],
         ... })
         >>> charts.differences(comparison).description
-        'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 points ...'
+        'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 pts ...'
     """
     table = read(comparison, schema=COMPARISON, needs=COMPARISON, made_by="compare", names=names, sort=sort)
     if not table.rows:
@@ -97,14 +97,14 @@ def differences(
         axis=axis(labelExpr="(datum.value > 0 ? '+' : '') + format(100 * datum.value, '.0f')", orient=rows.orient),
     )
     layers = [
-        alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color=INK).encode(x="zero:Q"),
+        alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color=INK).encode(x=alt.X("zero:Q")),
         rows.line("difference_ci_low", "difference_ci_high", color=INK),
         rows.dot("difference", color=INK).encode(
             x=x, fill=alt.when("datum.apart").then(alt.value(INK)).otherwise(alt.value("white"))
         ),
         *rows.aside(),
-        rows.above("← lower", x=alt.datum(0), align="right", dx=-8, color=QUIET, level=int(rows.many)),
-        rows.above("higher →", x=alt.datum(0), align="left", dx=8, color=QUIET, level=int(rows.many)),
+        rows.above("← lower", x=alt.XDatum(0), align="right", dx=-8, color=QUIET, level=int(rows.many)),
+        rows.above("higher →", x=alt.XDatum(0), align="left", dx=8, color=QUIET, level=int(rows.many)),
     ]
     reading = "In percentage points. Thin line: confidence interval. Filled dot: the interval leaves out zero."
     described = f"{heading}. {base} {_finding(drawn)}"
@@ -113,7 +113,7 @@ def differences(
 
 def _finding(rows: list[dict[str, Any]]) -> str:
     told = rows if len(rows) <= SPELLED_OUT else [row for row in rows if row["apart"]]
-    each = " ".join(f"{one_line(row['group'])}: {_points(row['difference'])} points ({row['range']})." for row in told)
+    each = " ".join(f"{one_line(row['group'])}: {row['told']} ({row['range']})." for row in told)
     return each or "No group differs from it by more than chance."
 
 

@@ -10,7 +10,20 @@ import altair as alt
 
 from bookings_analytics.charts.frames import read
 from bookings_analytics.charts.palette import INK, NO_SHOW, QUIET
-from bookings_analytics.charts.style import SMALL, WIDTH, axis, counted, finish, nothing, one_line, percent, title, top
+from bookings_analytics.charts.rows import group_tooltip
+from bookings_analytics.charts.style import (
+    SMALL,
+    WIDTH,
+    axis,
+    counted,
+    finish,
+    nothing,
+    one_line,
+    percent,
+    title,
+    top,
+    x_pixel,
+)
 from bookings_analytics.schema import NO_SHOW_FUNNEL
 
 if TYPE_CHECKING:
@@ -28,7 +41,7 @@ _LETTER, _LINE = 6, 13  # pixels, at 11 px
 _BESIDE = 9  # pixels from a mark to its name
 _RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
 _NAMED_AT = 0.94  # of the plot's height: where a limit's name stands
-_STEPS = 80  # points of a curve
+_STEPS, _RANGE = 80, 400  # of a curve: its points, and how many times its start its end is
 _POSITIONS: Final = {  # what a position means, and the mark's shape
     "below_998": ("below the 99.8% limit", "triangle-down"),
     "below_95": ("below the 95% limit", "triangle-down"),
@@ -110,34 +123,34 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
 def _limits(center: float, variance: float, seats: float, end: float) -> Iterator[alt.Chart]:
     """Draw the mean and, on either side, the limits, each named where its upper curve leaves the plot."""
     level = alt.Chart(alt.InlineData([{"center": center, "says": f"mean {percent(center)}"}]))
-    yield level.mark_rule(color=QUIET).encode(y="center:Q")
-    yield level.mark_text(align="left", dx=4, **SMALL).encode(y="center:Q", x=alt.value(_SIZE["width"]), text="says:N")
+    yield level.mark_rule(color=QUIET).encode(y=alt.Y("center:Q"))
+    yield level.mark_text(align="left", dx=4, **SMALL).encode(
+        y=alt.Y("center:Q"), x=x_pixel(_SIZE["width"]), text=alt.Text("says:N")
+    )
     for dash, (name, z) in zip(([4, 3], [1, 0]), _LIMITS.items(), strict=True):
-        numbers = [
-            seats * (step / _STEPS) ** 2 for step in range(1, _STEPS + 1)
-        ]  # close together where the curve bends
+        numbers = [seats * _RANGE ** (step / _STEPS - 1) for step in range(_STEPS + 1)]  # close where the curve bends
         widths = [z * math.sqrt(variance / number) for number in numbers]
         curve = [
             {
                 "n_recorded": round(number, 1),
-                "low": round(max(0.0, center - width), 4),
+                "low": round(center - width, 4) if width < center else None,
                 "high": round(min(1.0, center + width), 4),
             }
             for number, width in zip(numbers, widths, strict=True)
         ]
         line = alt.Chart(alt.InlineData(curve)).mark_line(color=QUIET, strokeWidth=1, strokeDash=dash, clip=True)
-        yield line.encode(x="n_recorded:Q", y="low:Q")
-        yield line.encode(x="n_recorded:Q", y="high:Q")
+        yield line.encode(x=alt.X("n_recorded:Q"), y=alt.Y("high:Q"))
+        yield line.encode(x=alt.X("n_recorded:Q"), y=alt.Y("low:Q"))
         leaves = variance * (z / (_NAMED_AT * end - center)) ** 2
         if leaves < seats:
             at = [{"n_recorded": round(leaves, 1), "high": round(_NAMED_AT * end, 4), "says": name}]
-            text = alt.Chart(alt.InlineData(at)).mark_text(align="left", dx=6, **SMALL)
-            yield text.encode(x="n_recorded:Q", y="high:Q", text="says:N")
+            text = alt.Chart(alt.InlineData(at)).mark_text(align="left", dx=5, dy=-7, **SMALL)
+            yield text.encode(x=alt.X("n_recorded:Q"), y=alt.Y("high:Q"), text=alt.Text("says:N"))
 
 
 def _marks(rows: list[dict[str, Any]], x: alt.X, y: alt.Y, by: list[str]) -> Iterator[alt.Chart]:
     tooltip = [
-        *(alt.Tooltip(f"by_{i}:N", title=name) for i, name in enumerate(by)),
+        *group_tooltip(by),
         alt.Tooltip("group:N", title="name"),
         alt.Tooltip("told:N", title="no-shows"),
         alt.Tooltip("means:N", title="is"),
@@ -171,7 +184,9 @@ def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> alt.Chart:
         placed.append((left, left + width, height))
         labels.append({"label": row["label"], "left": round(left), "height": round(height)})
     text = alt.Chart(alt.InlineData(labels)).mark_text(align="left", color=INK, fontSize=11)
-    layer: alt.Chart = text.encode(x=alt.X("left:Q", scale=None), y=alt.Y("height:Q", scale=None), text="label:N")
+    layer: alt.Chart = text.encode(
+        x=alt.X("left:Q", scale=None), y=alt.Y("height:Q", scale=None), text=alt.Text("label:N")
+    )
     return layer
 
 

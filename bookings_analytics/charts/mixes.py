@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ASIDE = ("slot_canceled", "lost")  # of bookings: in no denominator
 _NUMBER = 26  # pixels that a percentage needs
+_FEW = 30  # of fewer bookings or waits a share is anybody's guess: their bar is thin and bears no numbers
 
 
 def outcome_mix(
@@ -136,10 +137,11 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
         row["total"] = _total(row, kinds)
         row["n"] = f"{row['total']:,}"
         row["note"] = "" if row["total"] else f"no {unit}"
+    thin = f"Thin bars: fewer than {_FEW} {unit}." if any(0 < row["total"] < _FEW for row in table.rows) else ""
     rows = Rows(table, tooltip={unit: "n"}, columns={unit: "n"})
     present = {kind: named for kind, named in kinds.items() if any(row[f"n_{kind}"] for row in table.rows)}
     parts = [part for row in table.rows for part in _parts(row, present, rows.size["width"])]
-    picked = alt.selection_point(name="picked", fields=["outcome"], bind="legend")
+    picked = alt.selection_point(name=f"picked_{unit}", fields=["outcome"], bind="legend")
     names, colors = zip(*present.values(), strict=True) if present else ((), ())
     legend = alt.Legend(
         orient="top",
@@ -152,20 +154,26 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
     )
     bars = rows.chart(parts, {"outcome": "outcome", "share": "share", unit: "of"})
     layers = [
-        bars.mark_bar(size=round(0.64 * rows.step), stroke="white", strokeWidth=1)
+        bars.mark_bar(stroke="white", strokeWidth=1)
         .encode(
             x=rows.shares("start", 1),
-            x2="end",
+            x2=alt.X2("end"),
             color=alt.Color("outcome:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
+            size=alt.condition(f"datum.total < {_FEW}", alt.value(0.25 * rows.step), alt.value(0.64 * rows.step)),
             opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.15)),
         )
         .add_params(picked)
-        .properties(name="parts"),
-        bars.mark_text(fontSize=11).encode(x="middle:Q", text="label:N", color=alt.Color("ink:N", scale=None)),
+        .properties(name=f"parts_{unit}"),
+        bars.mark_text(fontSize=11).encode(
+            x=alt.X("middle:Q"), text=alt.Text("label:N"), color=alt.Color("ink:N", scale=None)
+        ),
         *rows.aside(),
     ]
     return finish(
-        layers, title=title(heading, base), description=f"{heading}. {base} {_finding(table, present)}", **rows.size
+        layers,
+        title=title(heading, base, thin),
+        description=f"{heading}. {base} {_finding(table, present)}",
+        **rows.size,
     )
 
 
@@ -179,11 +187,12 @@ def _parts(row: Mapping[str, Any], kinds: Mapping[str, tuple[str, str]], width: 
             yield own | {
                 "outcome": name,
                 "share": percent(share),
+                "total": row["total"],
                 "of": f"{n:,} of {row['total']:,}",
                 "start": round(start / row["total"], 4),
                 "middle": round((start + n / 2) / row["total"], 4),
                 "end": round((start + n) / row["total"], 4),
-                "label": percent(share) if share * width > _NUMBER else "",
+                "label": percent(share) if share * width > _NUMBER and row["total"] >= _FEW else "",
                 "ink": on(color),
             }
         start += n

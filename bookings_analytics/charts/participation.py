@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
+
 from bookings_analytics.charts.frames import read
 from bookings_analytics.charts.palette import ATTENDED, GAP, INK
 from bookings_analytics.charts.rows import Rows
@@ -24,7 +26,6 @@ from bookings_analytics.schema import BOOKING_VS_PARTICIPATION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import altair as alt
     from narwhals.typing import IntoFrame
 
     from bookings_analytics.charts.frames import Table
@@ -88,7 +89,9 @@ def booking_vs_participation(
     )
     up, down = -(rows.step // 7), rows.step // 7
     layers = [
-        rows.base.mark_bar(size=down - up, color=GAP).encode(x=rows.shares("participation_rate", 1), x2="booking_rate"),
+        rows.base.mark_bar(size=down - up, color=GAP).encode(
+            x=rows.shares("participation_rate", 1), x2=alt.X2("booking_rate")
+        ),
         rows.band("participation_rate_min", "participation_rate_max", color=ATTENDED, y_offset=down),
         rows.line("booking_rate_ci_low", "booking_rate_ci_high", color=INK, y_offset=up),
         rows.line("participation_rate_ci_low", "participation_rate_ci_high", color=ATTENDED, y_offset=down),

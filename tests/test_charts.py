@@ -1,0 +1,670 @@
+from __future__ import annotations
+
+import functools
+import json
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import polars as pl
+import pytest
+import vl_convert
+from engines import ENGINES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bookings_analytics import charts, comparisons, rates, schema
+from bookings_analytics.charts.palette import ATTENDED, CONVERTED, INK, NO_SHOW, OUTCOMES
+from bookings_analytics.charts.style import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+COHORTS = ["trial", "long-term", "corporate", "joined this quarter"]  # not in the order of the alphabet
+NOBODY = "nobody read"
+
+
+def outcomes_and_cohorts(cohorts: list[str], *, classes: int = 6) -> tuple[pl.DataFrame, pl.DataFrame]:
+    chance = random.Random(7)
+    kinds = ["attended"] * 9 + ["no_show", "unrecorded", "upcoming", "waiting", "canceled", "slot_canceled", "lost"]
+    customers = [(cohort, 100 * i + j) for i, cohort in enumerate(cohorts) for j in range(12)]
+    outcomes = [
+        {
+            "studio": "mitte",
+            "customer_id": customer,
+            "class_slot_id": 10 * customer + slot,
+            "class_id": 1 + chance.randrange(classes),
+            "outcome": chance.choice(kinds),
+        }
+        for _, customer in customers
+        for slot in range(chance.randrange(8))
+    ]
+    listed = [
+        {"customer_id": customer, "cohort": cohort, "fetch_outcome": "not_found" if cohort == NOBODY else "ok"}
+        for cohort, customer in customers
+    ]
+    return pl.DataFrame(outcomes), pl.DataFrame(listed, schema_overrides={"fetch_outcome": schema.FETCH_OUTCOME})
+
+
+def waits(groups: list[str]) -> pl.DataFrame:
+    row = dict.fromkeys(schema.WAITLIST_CONVERSION) | {
+        "n_converted": 31,
+        "n_lapsed": 15,
+        "n_withdrawn": 4,
+        "n_pending": 6,
+        "n_lost": 1,
+        "n_slot_canceled": 3,
+        "n_seen_late": 2,
+        "n_slots": 20,
+        "median_fetch_gap_h": 24.0,
+        "conversion_rate": 0.62,
+        "conversion_rate_ci_low": 0.48,
+        "conversion_rate_ci_high": 0.74,
+    }
+    none = (
+        dict.fromkeys(row)
+        | {name: 0 for name in row if name.startswith("n_")}
+        | {"reason": "no wait was seen in progress"}
+    )
+    rows = [{"cohort": group} | (none if group == NOBODY else row) for group in groups]
+    return pl.DataFrame(rows, schema={"cohort": pl.String(), **schema.WAITLIST_CONVERSION})
+
+
+@functools.cache
+def frames(*groups: str) -> dict[str, pl.DataFrame]:
+    outcomes, cohorts = outcomes_and_cohorts([*groups])
+    no_shows = rates.no_shows(outcomes, cohorts, by="cohort")
+    empty = {"n_customers": 0, "n_fetches": 0, "n_customers_gap_over_14_days": 0}
+    gaps = {
+        "n_customers": 12,
+        "n_fetches": 90,
+        "median_gap_h": 24.3,
+        "longest_gap_h": 408.0,
+        "n_customers_gap_over_14_days": 3,
+    }
+    seats = [
+        {"cohort": group, "n_seats": 0 if group == NOBODY else 5, "n_slots": 0 if group == NOBODY else 40}
+        for group in groups
+    ]
+    return {
+        "booking_vs_participation": rates.booking_vs_participation(outcomes, cohorts, by="cohort"),
+        "no_show_rates": no_shows,
+        "outcome_mix": rates.outcome_counts(outcomes, cohorts, by="cohort"),
+        "no_show_funnel": comparisons.no_show_funnel(outcomes, cohorts, by="cohort"),
+        "differences": comparisons.compare(no_shows, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
+        "waitlist_conversion": waits([*groups]),
+        "waitlist_outcomes": waits([*groups]),
+        "seats_lost": pl.DataFrame(seats, schema={"cohort": pl.String(), **schema.SEATS_LOST_WHILE_WAITING}),
+        "coverage": pl.DataFrame(
+            [{"cohort": group} | (empty if group == NOBODY else gaps) for group in groups],
+            schema={"cohort": pl.String(), **schema.COVERAGE},
+        ),
+    }
+
+
+FRAMES = frames(*COHORTS, NOBODY)
+ALL = sorted(charts.__all__)
+SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+
+
+def chart(name: str, frame: Any, **options: Any) -> alt.LayerChart:
+    drawn = getattr(charts, name)(frame, **options)
+    assert isinstance(drawn, alt.LayerChart)
+    return drawn
+
+
+def compiled(spec: Mapping[str, Any]) -> dict[str, Any]:
+    vega: dict[str, Any] = vl_convert.vegalite_to_vega(dict(spec), vl_version="5.8")
+    return vega
+
+
+def svg(drawn: alt.LayerChart) -> str:
+    picture: str = vl_convert.vegalite_to_svg(drawn.to_dict(validate=False) | {"$schema": SCHEMA}, vl_version="5.8")
+    return picture
+
+
+@functools.cache
+def spec_of(name: str) -> dict[str, Any]:
+    return chart(name, FRAMES[name]).to_dict()
+
+
+@functools.cache
+def svg_of(name: str) -> str:
+    return svg(chart(name, FRAMES[name]))
+
+
+def pixels(png: bytes) -> list[tuple[int, ...]]:
+    """Decode a PNG of 8 bits a channel (the PNG specification, sections 9 and 10)."""
+    width, _, _, color_type = struct.unpack_from(">IIBB", png, 16)
+    channels = {2: 3, 6: 4}[color_type]
+    data, at = b"", 8
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        if png[at + 4 : at + 8] == b"IDAT":
+            data += png[at + 8 : at + 8 + length]
+        at += length + 12
+    raw, stride = zlib.decompress(data), width * channels
+    above, lines = bytearray(stride), []
+    for start in range(0, len(raw), stride + 1):
+        line = bytearray(raw[start + 1 : start + 1 + stride])
+        for i in range(stride):
+            left, corner = (line[i - channels], above[i - channels]) if i >= channels else (0, 0)
+            p = left + above[i] - corner
+            paeth = min((left, above[i], corner), key=lambda value: abs(p - value))
+            line[i] = (line[i] + (0, left, above[i], (left + above[i]) // 2, paeth)[raw[start]]) % 256
+        above = line
+        lines.append(line)
+    return [tuple(line[i : i + 3]) for line in lines for i in range(0, stride, channels)]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_survives_json(name: str) -> None:
+    assert alt.LayerChart.from_dict(json.loads(json.dumps(spec_of(name)))).to_dict() == spec_of(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_is_drawn_by_the_vega_lite_of_jupyterlab_and_not_blank(name: str) -> None:
+    spec = spec_of(name) | {"$schema": SCHEMA}
+    seen = pixels(vl_convert.vegalite_to_png(spec, vl_version="5.8", scale=0.5))
+
+    assert sum(pixel != (255, 255, 255) for pixel in seen) > len(seen) / 50
+    assert compiled(spec)["background"] == "white"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_brings_its_data_and_needs_no_internet(name: str) -> None:
+    def keys(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from value
+        for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from keys(part)
+
+    spec = spec_of(name)
+
+    assert "url" not in set(keys(spec))
+    assert spec["datasets"]
+
+
+def test_charts_are_the_same_in_another_process_and_in_another_order() -> None:
+    code = (
+        "import json, sys; sys.path.insert(0, 'tests'); import test_charts as t\n"
+        "print(json.dumps({name: t.chart(name, t.FRAMES[name]).to_dict() for name in reversed(t.ALL)}))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert json.loads(other.stdout) == {name: spec_of(name) for name in ALL}
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "polars"])
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_is_the_same_from_any_engine(name: str, engine: str) -> None:
+    frame = ENGINES[engine].frame(FRAMES[name])
+
+    assert chart(name, frame).to_dict(validate=False) == spec_of(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_differs_from_run_to_run_in_the_last_bits_is_not_drawn(name: str) -> None:
+    shaken = FRAMES[name].with_columns(pl.col(pl.Float64) * (1 + 1e-12))
+
+    assert chart(name, shaken).to_dict(validate=False) == spec_of(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_empty_frame_gives_a_chart_that_says_so(name: str) -> None:
+    drawn = chart(name, FRAMES[name].clear())
+
+    assert "Nothing to show" in svg(drawn)
+    assert "Nothing to show" in drawn.to_dict(validate=False)["description"]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "differences"])
+def test_a_frame_without_groups_gives_one_row(name: str) -> None:
+    frame = FRAMES[name].filter(pl.col("cohort") == "trial").drop("cohort")
+    drawn = chart(name, frame)
+
+    assert ", by " not in drawn.to_dict(validate=False)["description"]
+    if name != "no_show_funnel":  # it names only what lies outside its limits
+        assert ">all<" in svg(drawn)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in {"no_show_funnel", "differences"}])
+def test_every_group_keeps_its_row_also_one_without_data(name: str) -> None:
+    spec = spec_of(name)
+    picture = svg_of(name)
+
+    assert rows_of(spec) == FRAMES[name]["cohort"].unique(maintain_order=True).to_list()
+    assert all(f">{group}<" in picture for group in [*COHORTS, NOBODY])
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("booking_vs_participation", "no customer of this group was read"),
+        ("no_show_rates", "no seat in a completed class"),
+        ("outcome_mix", "no requests"),
+        ("waitlist_conversion", "no wait was seen in progress"),
+        ("waitlist_outcomes", "no waits"),
+        ("seats_lost", "no completed class"),
+        ("coverage", "no customer was fetched twice"),
+        ("differences", "no rate to compare"),
+    ],
+)
+def test_a_group_without_data_says_why(name: str, note: str) -> None:
+    assert svg_of(name).count(f">{note}<") == 1
+
+
+def test_a_group_whose_attendance_was_never_recorded_says_so() -> None:
+    outcomes = pl.DataFrame(
+        {"studio": "mitte", "customer_id": [1, 2], "class_id": [7, 8], "outcome": ["unrecorded", "attended"]}
+    )
+
+    assert "attendance was never recorded" in svg(chart("no_show_rates", rates.no_shows(outcomes, by="class_id")))
+
+
+def test_the_funnel_tells_how_many_groups_it_can_not_place() -> None:
+    drawn = chart("no_show_funnel", FRAMES["no_show_funnel"])
+
+    assert "Not drawn, as nobody recorded attendance: 1." in drawn.to_dict(validate=False)["description"]
+
+
+def test_a_funnel_of_nothing_recorded_has_nothing_to_show() -> None:
+    outcomes = pl.DataFrame({"studio": "mitte", "customer_id": [1], "class_id": [7], "outcome": ["unrecorded"]})
+    drawn = chart("no_show_funnel", comparisons.no_show_funnel(outcomes, by="class_id"))
+
+    assert drawn.to_dict(validate=False)["description"].endswith("Nothing to show: nobody recorded attendance.")
+
+
+def rows_of(spec: dict[str, Any]) -> list[str]:
+    """The labels from top to bottom."""
+    domains = {
+        tuple(layer["encoding"]["y"]["scale"]["domain"])
+        for layer in spec["layer"]
+        if "scale" in layer["encoding"].get("y", {})
+    }
+    assert len(domains) == 1
+    return list(domains.pop())
+
+
+ORDERED = [name for name in ALL if name != "no_show_funnel"]
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_groups_stand_in_the_order_asked_for_the_others_after_them(name: str) -> None:
+    first = ["joined this quarter", "corporate", "long-term"]
+
+    assert rows_of(chart(name, FRAMES[name], sort=first).to_dict(validate=False))[:3] == first
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_groups_keep_the_frame_s_order(name: str) -> None:
+    turned = FRAMES[name].reverse()
+
+    assert (
+        rows_of(chart(name, turned).to_dict(validate=False)) == turned["cohort"].unique(maintain_order=True).to_list()
+    )
+
+
+def test_groups_stand_by_value_when_asked_those_without_one_last() -> None:
+    frame = FRAMES["no_show_rates"]
+    rated = frame.drop_nulls("no_show_rate").sort("no_show_rate", descending=True)["cohort"].to_list()
+
+    assert rows_of(chart("no_show_rates", frame, sort="no_show_rate").to_dict(validate=False)) == [*rated, NOBODY]
+
+
+def test_a_mix_stands_by_the_share_of_an_outcome_when_asked() -> None:
+    frame = FRAMES["outcome_mix"]
+    shares = frame.filter(pl.col("outcome") == "canceled").drop_nulls("share").sort("share", descending=True)
+
+    assert (
+        rows_of(chart("outcome_mix", frame, sort="canceled").to_dict(validate=False))[:4] == shares["cohort"].to_list()
+    )
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_an_order_by_something_unknown_is_refused_with_what_there_is(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"no.show.* Choose one of .*attended|sort by.*Choose one of|Sort by one of attended"
+    ):
+        chart(name, FRAMES[name], sort="no show")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_frame_of_something_else_is_refused_with_who_makes_the_right_one(name: str) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"has no column n.*; it has cohort, customer_id\. Pass a frame that \w[\w.]* made\.|has no column",
+    ):
+        chart(name, pl.DataFrame({"cohort": ["a"], "customer_id": [1]}))
+
+
+@pytest.mark.parametrize("name", [name for name in ORDERED if name != "outcome_mix"])
+def test_two_rows_for_one_group_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"rows for \d groups"):
+        chart(name, pl.concat([FRAMES[name], FRAMES[name]]))
+
+
+def test_differences_of_two_rates_do_not_share_a_chart() -> None:
+    frame = FRAMES["differences"]
+
+    with pytest.raises(ValueError, match="several rates or baselines"):
+        chart("differences", pl.concat([frame, frame.with_columns(rate=pl.lit("attendance_rate"))]))
+
+
+ODD = ['the "quoted" one', "it's \\ {here} <b>&</b>", "Café · 東京 🏋", "x" * 70, "a.b[c]", "", "null", "'); drop table"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_odd_names_are_drawn_as_they_are(name: str) -> None:
+    frame = frames("plain", *ODD)[name].rename({"cohort": 'my [odd].column\'s "name"'})
+    drawn = chart(name, frame)
+    data = json.dumps(drawn.to_dict(validate=False)["datasets"], ensure_ascii=False)
+
+    assert svg(drawn).startswith("<svg")
+    assert all(json.dumps(text, ensure_ascii=False)[1:-1] in data for text in ODD if text and name != "no_show_funnel")
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_long_labels_are_broken_into_lines_and_not_cut(name: str) -> None:
+    long = "corporate members of the three largest companies in the building next door, since 2019"
+    groups = frames("plain", long)[name]
+    drawn = chart(name, groups)
+
+    assert (
+        " ".join(
+            rows_of(drawn.to_dict(validate=False))[
+                0 if name == "differences" else groups["cohort"].unique(maintain_order=True).to_list().index(long)
+            ].split("\n")
+        )
+        == long
+    )
+    assert all(line in svg(drawn) for line in ("corporate members of the three", "building next door, since 2019"))
+
+
+def test_classes_have_their_titles_and_keep_their_ids_where_two_share_one() -> None:
+    outcomes, _ = outcomes_and_cohorts(["all"], classes=4)
+    frame = rates.no_shows(outcomes, by="class_id")
+    drawn = chart("no_show_rates", frame, names={1: "Yoga", 2: "Yoga", 3: "Spinning"})
+
+    assert rows_of(drawn.to_dict(validate=False)) == ["Yoga (1)", "Yoga (2)", "Spinning", "4"]
+    assert "by class." in drawn.to_dict(validate=False)["description"]
+
+
+def test_several_group_columns_make_one_label_and_a_line_each_under_the_pointer() -> None:
+    outcomes, _ = outcomes_and_cohorts(["all"], classes=2)
+    drawn = chart("no_show_rates", rates.no_shows(outcomes, by=["studio", "class_id"]), names={1: "Yoga"})
+    spec = drawn.to_dict(validate=False)
+
+    assert rows_of(spec) == ["mitte · Yoga", "mitte · 2"]
+    assert "by studio and class" in spec["description"]
+    assert [line["title"] for line in spec["layer"][0]["encoding"]["tooltip"][:2]] == ["studio", "class_id"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_chart_can_be_changed_further_and_put_beside_another(name: str) -> None:
+    drawn = chart(name, FRAMES[name])
+    other = chart("coverage", FRAMES["coverage"])
+    beside = (drawn.properties(title="Mine", width=200) | other).configure_axis(labelFontSize=9).to_dict(validate=False)
+
+    assert beside["hconcat"][0]["title"] == "Mine"
+    assert compiled(beside | {"$schema": SCHEMA})
+
+
+@pytest.mark.parametrize("groups", [2, 12, 60])
+@pytest.mark.parametrize("name", ORDERED)
+def test_rows_stay_apart_and_the_chart_as_wide_as_a_notebook(name: str, groups: int) -> None:
+    spec = chart(name, frames(*(f"company {i}" for i in range(groups)))[name]).to_dict(validate=False)
+    width = float(
+        svg(chart(name, frames(*(f"company {i}" for i in range(groups)))[name])).split('width="')[1].split('"')[0]
+    )
+
+    assert 20 <= spec["height"] / len(rows_of(spec)) <= 42
+    assert 560 <= width <= 720
+
+
+def data_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of every layer's data."""
+    return [row for rows in spec["datasets"].values() for row in rows]
+
+
+def test_booking_and_participation_tell_counts_rates_and_the_gap() -> None:
+    outcomes = pl.DataFrame(
+        {
+            "studio": "mitte",
+            "customer_id": [1, 2, 3, 3],
+            "class_slot_id": [10, 10, 10, 11],
+            "outcome": ["attended", "no_show", "no_show", "unrecorded"],
+        }
+    )
+    cohorts = pl.DataFrame({"customer_id": range(1, 6), "cohort": "new", "fetch_outcome": ["ok"] * 4 + ["not_found"]})
+    frame = rates.booking_vs_participation(outcomes, cohorts, by="cohort")
+    low, high = frame.select("booking_rate_ci_low", "booking_rate_ci_high").row(0)
+    spec = chart("booking_vs_participation", frame).to_dict(validate=False)
+    row = next(row for row in data_of(spec) if "booked" in row)
+
+    assert row["booked"] == f"75% ({low:.0%} to {high:.0%}), 3 of 4"
+    assert row["took_part"].startswith("25% (")
+    assert row["took_part"].endswith("), 1 of 4")
+    assert (row["gap"], row["n"], row["n_not_read"]) == ("50 pts", "4", 1)
+    assert (row["participation_rate_min"], row["participation_rate_max"]) == (0.25, 0.5)
+    assert spec["description"] == (
+        "Customers who booked, and who took part, by cohort. 4 customers in 1 cohort. Not counted: 1 who could not be "
+        "read. new: 75% booked, 25% took part, a gap of 50 pts."
+    )
+    assert spec["title"]["subtitle"][0] == "4 customers in 1 cohort. Not counted: 1 who could not be read."
+
+
+def test_customers_are_not_counted_once_for_each_class() -> None:
+    outcomes, cohorts = outcomes_and_cohorts(["a", "b"], classes=5)
+    frame = rates.booking_vs_participation(outcomes, cohorts, by=["cohort", "class_id"])
+
+    assert " 24 customers in " in chart("booking_vs_participation", frame).to_dict(validate=False)["description"]
+
+
+def test_no_show_rates_tell_bounds_and_what_is_not_recorded() -> None:
+    outcomes = pl.DataFrame(
+        {
+            "studio": "mitte",
+            "customer_id": range(8),
+            "class_id": 7,
+            "outcome": ["attended"] * 5 + ["no_show"] + ["unrecorded"] * 2,
+        }
+    )
+    spec = chart("no_show_rates", rates.no_shows(outcomes, by="class_id"), names={7: "Yoga"}).to_dict(validate=False)
+    row = next(row for row in data_of(spec) if "told" in row)
+
+    assert row["told"].startswith("17% (")
+    assert row["told"].endswith("), 1 of 6 seats")
+    assert row["bounds"] == "12% to 38%"
+    assert row["unrecorded"] == "2"
+    assert (
+        "6 seats of completed classes in 1 class. Not counted: 2 whose attendance nobody recorded."
+        in spec["description"]
+    )
+
+
+def test_the_mix_draws_each_share_in_its_outcome_s_colour() -> None:
+    frame = FRAMES["outcome_mix"]
+    spec = chart("outcome_mix", frame).to_dict(validate=False)
+    scale = next(layer["encoding"]["color"]["scale"] for layer in spec["layer"] if layer["mark"]["type"] == "bar")
+    names = {name: kind for kind, (name, _) in OUTCOMES.items()}
+    drawn = {
+        (row["group"], names[row["outcome"]]): row["end"] - row["start"] for row in data_of(spec) if "outcome" in row
+    }
+    expected = {(group, kind): share for group, kind, _, share in frame.filter(pl.col("share") > 0).rows()}
+
+    assert dict(zip(scale["domain"], scale["range"], strict=True)).items() <= dict(OUTCOMES.values()).items()
+    assert drawn == pytest.approx(expected, abs=2e-4)
+    assert not {"class canceled", "lost from sight"} & set(scale["domain"])
+
+
+def test_a_bar_of_few_waits_is_thin_and_bears_no_numbers() -> None:
+    few = waits(["many", "few"]).with_columns(
+        pl.when(cohort="few")
+        .then(1)
+        .otherwise(pl.col("^n_(converted|lapsed|withdrawn|pending|lost|slot_canceled)$"))
+        .name.keep()
+    )
+    spec = chart("waitlist_outcomes", few).to_dict(validate=False)
+    labels = {(row["group"], row["label"]) for row in data_of(spec) if "label" in row}
+
+    assert {label for group, label in labels if group == "few"} == {""}
+    assert ("many", "52%") in labels
+    assert "Thin bars: fewer than 30 waits." in spec["title"]["subtitle"]
+
+
+def test_a_click_on_the_legend_singles_out_an_outcome() -> None:
+    for name, unit in [("outcome_mix", "requests"), ("waitlist_outcomes", "waits")]:
+        spec = spec_of(name)
+
+        assert [(param["name"], param["bind"], param["views"]) for param in spec["params"]] == [
+            (f"picked_{unit}", "legend", [f"parts_{unit}"])
+        ]
+
+
+def test_waits_that_can_not_be_rated_are_told() -> None:
+    description = chart("waitlist_conversion", waits(["a", NOBODY])).to_dict(validate=False)["description"]
+
+    assert description == (
+        "Observed waits that got a seat, by cohort. 50 waits in 2 cohorts. Not counted: 2 first seen after their "
+        "class. a: 62% (48% to 74%)."
+    )
+
+
+def test_differences_tell_the_baseline_and_which_interval_leaves_out_zero() -> None:
+    row = {"rate": "no_show_rate", "baseline": "7", "baseline_value": 0.07, "baseline_n": 2210, "n": 410, "value": 0.12}
+    frame = pl.DataFrame(
+        [
+            {"class_id": 1, **row, "difference": 0.05, "difference_ci_low": 0.02, "difference_ci_high": 0.09},
+            {"class_id": 2, **row, "difference": -0.004, "difference_ci_low": -0.031, "difference_ci_high": 0.02},
+        ]
+    )
+    spec = chart("differences", frame, names={7: "Yoga", 1: "Spinning"}).to_dict(validate=False)
+
+    assert {row["group"]: row["apart"] for row in data_of(spec) if "apart" in row} == {"Spinning": True, "2": False}
+    assert spec["description"] == (
+        "Difference in no-show rate from Yoga, by class. Yoga: 7% of 2,210 seats. Spinning: +5 pts (+2 to +9). "
+        "2: 0 pts (\N{MINUS SIGN}3 to +2)."
+    )
+
+
+def funnel_of_many() -> pl.DataFrame:
+    chance = random.Random(3)
+    rows = [
+        {
+            "studio": "mitte",
+            "customer_id": chance.randrange(400),
+            "class_id": c,
+            "outcome": chance.choices(["no_show", "attended"], [p, 1 - p])[0],
+        }
+        for c in range(40)
+        for p in [0.45 if c == 11 else 0.1]
+        for _ in range(20 + 5 * c)
+    ]
+    return comparisons.no_show_funnel(pl.DataFrame(rows), by="class_id")
+
+
+def test_the_funnel_s_curves_run_through_the_limits_of_its_groups() -> None:
+    frame = funnel_of_many()
+    spec = chart("no_show_funnel", frame).to_dict(validate=False)
+    curves = [rows for rows in spec["datasets"].values() if len(rows) > 70]
+
+    for curve, level in zip(curves, ("95", "998"), strict=True):
+        for n, low, high in frame.select("n_recorded", f"limit_{level}_low", f"limit_{level}_high").rows():
+            before = max((at for at in curve if at["n_recorded"] <= n), key=lambda at: at["n_recorded"])
+            after = min((at for at in curve if at["n_recorded"] >= n), key=lambda at: at["n_recorded"])
+            assert after["high"] - 1e-3 <= high <= before["high"] + 1e-3
+            assert (before["low"] or 0) - 1e-3 <= low <= (after["low"] or 0) + 1e-3
+
+
+def test_the_funnel_names_those_outside_its_limits_and_no_others() -> None:
+    frame = funnel_of_many()
+    spec = chart("no_show_funnel", frame, names={11: "Spinning"}).to_dict(validate=False)
+    named = {row["label"] for row in data_of(spec) if "height" in row}
+    outside = frame.filter(pl.col("position") != "within")["class_id"].to_list()
+
+    assert 11 in outside
+    assert named == {"Spinning" if group == 11 else str(group) for group in outside}
+    assert "Not a ranking" in " ".join(spec["title"]["subtitle"])
+
+
+def test_names_in_the_funnel_do_not_run_over_each_other() -> None:
+    frame = pl.DataFrame({"class_id": range(12)}).with_columns(
+        n_customers=90,
+        n_attended=50,
+        n_no_show=50,
+        n_recorded=100,
+        no_show_rate=0.5,
+        center=0.1,
+        dispersion=1.0,
+        position=pl.lit("above_998", schema.POSITION),
+    )
+    places = [
+        row["height"] for row in data_of(chart("no_show_funnel", frame).to_dict(validate=False)) if "height" in row
+    ]
+
+    assert len(places) == 12
+    assert min(after - before for before, after in zip(sorted(places), sorted(places)[1:], strict=False)) >= 12
+
+
+def test_seats_lost_say_that_only_fetched_customers_count() -> None:
+    spec = spec_of("seats_lost")
+
+    assert any(line.startswith("Of fetched customers only") for line in spec["title"]["subtitle"])
+    assert "20 seats in 160 completed classes." in spec["description"]
+
+
+def test_coverage_tells_gaps_in_hours_or_days_and_who_was_missed() -> None:
+    description = spec_of("coverage")["description"]
+
+    assert "48 customers in 5 cohorts; 12 with a gap over 14 days" in description
+    assert "trial: median 24 h, longest 17 days." in description
+
+
+@pytest.mark.parametrize(
+    ("name", "color"),
+    [
+        ("booking_vs_participation", ATTENDED),
+        ("no_show_rates", NO_SHOW),
+        ("waitlist_conversion", CONVERTED),
+        ("differences", INK),
+    ],
+)
+def test_a_rate_has_the_colour_of_its_outcome(name: str, color: str) -> None:
+    spec = spec_of(name)
+
+    assert color in [layer["mark"]["stroke"] for layer in spec["layer"] if layer["mark"]["type"] == "point"]
+
+
+@pytest.mark.parametrize(
+    ("share", "written"),
+    [
+        (None, "—"),
+        (0.0, "0%"),
+        (0.001, "<1%"),
+        (0.005, "<1%"),
+        (0.006, "1%"),
+        (0.124, "12%"),
+        (0.996, ">99%"),
+        (1.0, "100%"),
+    ],
+)
+def test_percent_never_rounds_something_to_nothing_or_to_all(share: float | None, written: str) -> None:
+    assert percent(share) == written
+
+
+@settings(max_examples=15)
+@given(
+    groups=st.lists(
+        st.text(min_size=1, max_size=80), min_size=1, max_size=20, unique_by=lambda text: "".join(text.split())
+    )
+)
+def test_any_group_name_has_a_row_of_its_own(groups: list[str]) -> None:
+    spec = chart("seats_lost", pl.DataFrame({"cohort": groups, "n_seats": 1, "n_slots": 2})).to_dict(validate=False)
+
+    assert len(rows_of(spec)) == len(groups)
+    assert json.loads(json.dumps(spec)) == spec
