@@ -121,11 +121,11 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
     """
     observations = _checked(lazy(bookings))
     types = _types(observations)
-    latest_times = observations.group_by(*_BOOKING).agg(_OBSERVED_AT.max())
-    latest = observations.join(latest_times, on=[*_BOOKING, "observed_at"], how="semi")
+    times = observations.group_by(*_BOOKING).agg(_OBSERVED_AT.max(), _OBSERVED_AT.min().alias("_first_at"))
+    chosen = _chosen(observations.join(times, on=[*_BOOKING, "observed_at"]))
     outcomes = (
-        _chosen(latest)
-        .join(_changes(observations, latest), on=list(_BOOKING))
+        chosen.join(_returns(observations, chosen), on=list(_BOOKING), how="left")
+        .with_columns(last_changed_at=nw.coalesce("_returned_at", "_first_at"))
         .join(_courses(observations), on=list(_PLACE))
         .with_columns(first_that_fits(_OUTCOME_RULES, types["outcome"]).alias("outcome"))
         .with_columns(
@@ -145,22 +145,24 @@ def _chosen(latest: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     ).unique(list(_PLACE), keep="last", order_by=["visible", "_gone_at", "_holds", "booking_id"])
 
 
-def _changes(observations: nw.LazyFrame[Any], latest: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Find for each booking since when it has shown its latest state without interruption."""
+def _returns(observations: nw.LazyFrame[Any], chosen: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Find when bookings that had another state before showed their latest one again, or for the first time."""
     state = (*_STATUSES, "visible")
-    now = latest.select(*_BOOKING, *(nw.col(name).alias(f"_{name}") for name in (*state, "observed_at")))
+    now = chosen.filter(nw.col("_first_at") < _OBSERVED_AT).select(
+        *_BOOKING, *(nw.col(name).alias(f"_{name}") for name in state)
+    )
     differs = nw.any_horizontal(*(nw.col(name) != nw.col(f"_{name}") for name in state), ignore_nulls=False)
     other_states = (
         observations.join(now, on=list(_BOOKING))
-        .filter(differs, nw.col("_observed_at") > _OBSERVED_AT)
+        .filter(differs)
         .group_by(*_BOOKING)
         .agg(_OBSERVED_AT.max().alias("_other_until"))
     )
     return (
-        observations.join(other_states, on=list(_BOOKING), how="left")
-        .filter(nw.col("_other_until").is_null() | (nw.col("_other_until") < _OBSERVED_AT))
+        observations.join(other_states, on=list(_BOOKING))
+        .filter(nw.col("_other_until") < _OBSERVED_AT)
         .group_by(*_BOOKING)
-        .agg(_OBSERVED_AT.min().alias("last_changed_at"))
+        .agg(_OBSERVED_AT.min().alias("_returned_at"))
     )
 
 

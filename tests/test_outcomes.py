@@ -241,7 +241,7 @@ def test_no_bookings_have_no_outcomes(engine: Engine) -> None:
 
 @pytest.mark.parametrize(("name", "max_examples"), [("polars", 150), ("polars lazy", 50), ("DuckDB", 20)])
 def test_the_oracle_agrees_on_any_rows_in_any_order(name: str, max_examples: int) -> None:
-    @settings(max_examples=max_examples, deadline=None, derandomize=True)
+    @settings(max_examples=max_examples)
     @given(st.one_of(observations(), histories().map(lambda history: history.log)))
     def check(rows: list[dict[str, Any]]) -> None:
         expected = [{column: row[column] for column in OUTCOMES} for row in oracle.classify(rows)]
@@ -250,7 +250,7 @@ def test_the_oracle_agrees_on_any_rows_in_any_order(name: str, max_examples: int
     check()
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(observations(), st.randoms(use_true_random=False))
 def test_rows_that_come_twice_or_in_another_order_change_nothing(
     rows: list[dict[str, Any]], order: random.Random
@@ -259,7 +259,7 @@ def test_rows_that_come_twice_or_in_another_order_change_nothing(
     assert_frame_equal(classify(frame(twice)), classify(frame(rows)))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(histories())
 def test_whole_snapshots_tell_the_same_as_the_log_of_their_changes(history: Any) -> None:
     vanished = {row["booking_id"] for row in history.log if not row["visible"]}  # which only the log can know

@@ -271,7 +271,7 @@ def test_a_confidence_that_is_no_share_is_refused() -> None:
 def test_the_oracle_agrees_on_every_count_and_rate_of_any_history(name: str, max_examples: int) -> None:
     engine = ENGINES[name]
 
-    @settings(max_examples=max_examples, deadline=None, derandomize=True)
+    @settings(max_examples=max_examples)
     @given(histories(), cohort_rows(), st.sampled_from(BY_OUTCOMES + BY_COHORTS), st.booleans(), st.booleans())
     def check(history: Any, cohorts: Rows, by: tuple[str, ...], ask_cohorts: bool, ask_fetches: bool) -> None:  # noqa: FBT001 - hypothesis draws them
         ask_cohorts = ask_cohorts or by in BY_COHORTS
