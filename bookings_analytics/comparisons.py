@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.groups import CUSTOMER, as_enum, count, lazy, like, ordered, read_groups
+from bookings_analytics.groups import CUSTOMER, as_enum, count, lazy, like, ordered, read_groups, rows_of
 from bookings_analytics.intervals import cluster_sums, difference, dispersion, quantile, share
 from bookings_analytics.schema import COMPARISON, NO_SHOW_FUNNEL, POSITION
 
@@ -52,16 +52,16 @@ def compare(
         ValueError: There is no such rate, no such baseline, or ``by`` does not tell the rates' rows apart.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
-        >>> from bookings_analytics.rates import no_shows
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
         ...     "customer_id": [1, 2, 3, 4],
         ...     "outcome": ["attended", "no_show", "no_show", "attended"],
         ... })
         >>> cohorts = pl.DataFrame({"customer_id": [1, 2, 3, 4], "cohort": ["old", "old", "new", "old"]})
-        >>> rates = no_shows(outcomes, cohorts, by="cohort")
-        >>> differences = compare(rates, "no_show_rate", baseline="old", cohorts=cohorts, by="cohort")
+        >>> rates = ba.no_shows(outcomes, cohorts, by="cohort")
+        >>> differences = ba.compare(rates, "no_show_rate", baseline="old", cohorts=cohorts, by="cohort")
         >>> differences.select("cohort", "difference", "n", "baseline_n").rows()
         [('new', 0.66..., 1, 3)]
     """
@@ -110,6 +110,7 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         ValueError: ``by`` names no column or an ambiguous one.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
@@ -117,7 +118,7 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         ...     "class_id": [7] * 100 + [8] * 100,
         ...     "outcome": ["attended"] * 95 + ["no_show"] * 35 + ["attended"] * 70,
         ... })
-        >>> no_show_funnel(outcomes, by="class_id").select("class_id", "no_show_rate", "center", "position").rows()
+        >>> ba.no_show_funnel(outcomes, by="class_id").select("class_id", "no_show_rate", "center", "position").rows()
         [(7, 0.05, 0.175, 'below_998'), (8, 0.3, 0.175, 'above_998')]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOW_FUNNEL)
@@ -182,7 +183,7 @@ def _check_rates(rates: nw.LazyFrame[Any], rate: str, columns: Sequence[str], ba
         raise ValueError(f"{rate!r} is no rate with an interval in this frame. To choose from: {', '.join(known)}.")
     if absent := [name for name in columns if name not in names]:
         raise ValueError(f"by names {', '.join(absent)}, but the rates are not grouped by that; group them so first.")
-    groups = [tuple(row) for row in rates.select(*columns).collect().rows()]
+    groups = rows_of(rates.select(*columns))
     if len(set(groups)) < len(groups):
         raise ValueError(
             f"the rates have several rows for one group of {', '.join(columns)}; give compare all of its by."
@@ -206,15 +207,13 @@ def _check_no_shared_customers(
         cohorts = cohorts.with_columns(studio=nw.lit(None, nw.String))
     cohorts = cohorts.with_columns(nw.col("studio").fill_null(nw.col("studio").max()))  # rates fill in the only studio
     customers = cohorts.group_by(*dict.fromkeys((*CUSTOMER, *columns))).agg(_rows=nw.len())
-    shared = (
+    shared = rows_of(
         customers.with_columns(_baseline=_is(columns, baseline))
         .with_columns(_shared=nw.col("_baseline").max().over(*CUSTOMER))
         .filter(nw.col("_baseline") == 0, nw.col("_shared") == 1)
         .group_by(*columns)
         .agg(_n=nw.len())
         .sort(*columns)
-        .collect()
-        .rows()
     )
     if shared:
         told = ", ".join(f"{', '.join(map(str, group))} shares {n}" for *group, n in shared)

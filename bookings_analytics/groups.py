@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
+import polars as pl
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.schema import OUTCOME
@@ -21,7 +22,6 @@ from bookings_analytics.schema import OUTCOME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import polars as pl
     from narwhals.typing import IntoFrame, IntoFrameT
 
 CUSTOMER = ("studio", "customer_id")
@@ -147,6 +147,13 @@ def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
     return nw.from_native(frame).lazy()
 
 
+def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
+    """Compute a frame of few rows, to look at them."""
+    if small.implementation.is_duckdb():
+        return pl.DataFrame(small.to_native()).rows()  # Narwhals' own way asks for pyarrow
+    return [tuple(row) for row in small.collect().rows()]
+
+
 def ordered(result: nw.LazyFrame[Any], by: Sequence[str], columns: Iterable[str]) -> nw.LazyFrame[Any]:
     """Take the group columns and those of the result, and sort by the group columns, null first."""
     chosen = result.select(*by, *columns)
@@ -190,9 +197,9 @@ def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.
         raise CohortError(f"the cohorts have no column customer_id, only {', '.join(columns)}; see read_cohorts.")
     if "studio" not in columns:
         cohorts = cohorts.with_columns(studio=nw.lit(None, nw.String))
-    if not cohorts.select(nw.col("studio").is_null().any()).collect().item():
+    if (None,) not in rows_of(cohorts.select("studio").unique()):
         return cohorts
-    studios = sorted(outcomes.select("studio").unique().collect()["studio"].to_list())
+    studios = sorted(studio for (studio,) in rows_of(outcomes.select("studio").unique()))
     if len(studios) > 1:
         raise CohortError(
             f"some cohort rows name no studio, and the outcomes come from {len(studios)} ({', '.join(studios)}): a "

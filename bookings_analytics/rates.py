@@ -61,6 +61,7 @@ def booking_vs_participation(
         ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
@@ -69,7 +70,7 @@ def booking_vs_participation(
         ...     "outcome": ["attended", "no_show", "no_show"],
         ... })
         >>> cohorts = pl.DataFrame({"customer_id": [1, 2, 3, 4], "cohort": ["new", "new", "new", "old"]})
-        >>> rates = booking_vs_participation(outcomes, cohorts, by="cohort")
+        >>> rates = ba.booking_vs_participation(outcomes, cohorts, by="cohort")
         >>> rates.select("cohort", "n_customers", "n_booked", "n_participated").rows()
         [('new', 3, 2, 1), ('old', 1, 0, 0)]
         >>> rates.select("booking_rate_ci_low", "booking_rate", "booking_rate_ci_high").row(0)
@@ -144,6 +145,7 @@ def no_shows(
         ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
@@ -151,7 +153,7 @@ def no_shows(
         ...     "class_id": [7, 8, 7, 7],
         ...     "outcome": ["attended", "unrecorded", "no_show", "attended"],
         ... })
-        >>> rates = no_shows(outcomes, by="class_id")
+        >>> rates = ba.no_shows(outcomes, by="class_id")
         >>> rates.select("class_id", "n_no_show", "no_show_rate", "no_show_rate_max").rows()
         [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
     """
@@ -202,13 +204,14 @@ def outcome_counts(
         ValueError: ``by`` names no column or an ambiguous one.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
         ...     "customer_id": [1, 1, 2],
         ...     "outcome": ["attended", "lost", "no_show"],
         ... })
-        >>> outcome_counts(outcomes).filter(pl.col("n") > 0).rows()
+        >>> ba.outcome_counts(outcomes).filter(pl.col("n") > 0).rows()
         [('attended', 1, 0.5), ('no_show', 1, 0.5), ('lost', 1, None)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
