@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from bookings_analytics import schema
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
 from bookings_analytics.errors import BookingsError, CohortError, ConfigurationError, FetchInterrupted
 from bookings_analytics.progress import progress_bar
-from bookings_analytics.results import CUSTOMER, FetchResult
+from bookings_analytics.results import CUSTOMER, SETTLED, FetchResult
 from bookings_analytics.studios import Studio
-from bookings_analytics.workers import Run
+from bookings_analytics.workers import Run, SnapshotArchive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
 
     import httpx
 
@@ -28,6 +30,8 @@ def fetch_bookings(
     cohorts: CohortsSource,
     *,
     studios: Studio | Sequence[Studio],
+    archive: SnapshotArchive | None = None,
+    max_age: timedelta | None = None,
     resume: FetchResult | None = None,
     progress: bool = True,
     concurrency: int = 32,
@@ -43,6 +47,10 @@ def fetch_bookings(
     Args:
         cohorts: What `read_cohorts` takes.
         studios: One studio, or several: they are read at the same time, each within its own limit.
+        archive: Where the bookings are kept, an `Archive`: they are written every few hundred customers, and the
+            result's `bookings` stay empty.
+        max_age: With an archive: customers who were read less than this ago are not asked again, so that the same
+            call goes on where an earlier one stopped.
         resume: An earlier result for these cohorts; only customers it has no final answer for are asked.
         progress: Show a bar while it runs, and one line of counts afterwards.
         concurrency: Requests under way at once, per studio.
@@ -59,6 +67,7 @@ def fetch_bookings(
         AuthenticationError: The key is not accepted.
         PermissionDeniedError: The key may not read bookings.
         ConnectionFailedError: A studio can't be reached at all.
+        ArchiveError: The archive can't be written; what it does not hold is in `.result`.
         FetchInterrupted: The analyst stopped it. This and every error that stops a fetch carry `.result`.
 
     Examples:
@@ -73,24 +82,29 @@ def fetch_bookings(
         raise ConfigurationError(
             f"concurrency is {concurrency} and requests_per_minute is {requests_per_minute}: give both as 1 or more."
         )
+    if max_age is not None and archive is None:
+        raise ConfigurationError("max_age= says how old a kept fetch may be, so it needs archive=, which keeps them.")
+    if resume is not None and archive is not None:
+        raise ConfigurationError(
+            "resume= is for fetches without archive=: with one, max_age= goes on where they stopped."
+        )
     clock = clock or (lambda: datetime.now(UTC))
     if clock().tzinfo is None:
         raise ConfigurationError(f"clock gives {clock()} without a time zone: let it give aware times, such as UTC.")
     members = _with_studio(read_cohorts(cohorts), by_name)
-    bookings, fetches = resume.settled(members) if resume else FetchResult.nothing()
-    asked = (
-        members.select(CUSTOMER)
-        .unique(maintain_order=True)
-        .join(fetches, on=CUSTOMER, how="anti", maintain_order="left")
-    )
+    kept = _kept_since(archive, max_age, clock, members)
+    bookings, fetches = resume.settled(members) if resume else (schema.BOOKINGS.to_frame(), schema.FETCHES.to_frame())
+    customers = members.select(CUSTOMER).unique(maintain_order=True)
+    asked = customers.join(pl.concat([fetches, kept]), on=CUSTOMER, how="anti", maintain_order="left")
     run = Run(
         clock=clock,
         concurrency=min(concurrency, requests_per_minute),
         requests_per_minute=requests_per_minute,
         transport=transport,
+        archive=archive,
     )
     stopped_by = _in_thread(run, asked, by_name, shown=progress)
-    result = FetchResult.assemble(members, [bookings, *run.bookings], [fetches, *run.fetches])
+    result = FetchResult.assemble(members, [bookings, *run.bookings], [fetches, *run.fetches], kept)
     stopped_by = stopped_by or _wrong_address(result)
     if stopped_by:
         stopped_by.result = result
@@ -98,6 +112,21 @@ def fetch_bookings(
     if progress:
         print(result.summary())  # noqa: T201 - the one line that a notebook keeps
     return result
+
+
+def _kept_since(
+    archive: SnapshotArchive | None, max_age: timedelta | None, clock: Callable[[], datetime], members: pl.DataFrame
+) -> pl.DataFrame:
+    """Give the kept fetches of the members that make asking again needless."""
+    if archive is None or max_age is None:
+        return schema.FETCHES.to_frame()
+    recent = pl.col("fetched_at") > clock() - max_age
+    return (
+        archive.latest_fetches()
+        .filter(recent, pl.col("outcome").is_in(SETTLED))
+        .collect()
+        .join(members, on=CUSTOMER, how="semi")
+    )
 
 
 def _by_name(studios: Sequence[Studio]) -> dict[str, Studio]:
@@ -153,13 +182,14 @@ def _in_thread(run: Run, asked: pl.DataFrame, studios: Mapping[str, Studio], *, 
             raise error
     return FetchInterrupted(
         f"The fetch was stopped after {run.n_done:,} of {asked.height:,} customers. "
-        "They are in .result of this error; go on with fetch_bookings(…, resume=error.result)."
+        "They are in .result of this error, or in the archive if there is one; "
+        "go on with resume=error.result, or with the same call and max_age= if there is an archive."
     )
 
 
 def _wrong_address(result: FetchResult) -> ConfigurationError | None:
     """Suspect the address of a studio that knows not one of its customers."""
-    known = result.fetches.group_by("studio").agg((pl.col("outcome") != "not_found").any()).sort("studio")
+    known = result.cohorts.group_by("studio").agg((pl.col("fetch_outcome") != "not_found").any()).sort("studio")
     for studio, any_known in known.iter_rows():
         if not any_known:
             return ConfigurationError(

@@ -1,7 +1,9 @@
-"""The progress bar: in a terminal, and in a notebook without leaving a stale one in the stored file."""
+"""Progress: a bar in a terminal; in a notebook one that leaves nothing stale in the stored file; lines in a log."""
 
 from __future__ import annotations
 
+import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,28 +18,42 @@ if TYPE_CHECKING:
 _IN_NOTEBOOK: Final = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 
 
+_LINE_EVERY: Final = 30.0  # seconds between two lines where there is no terminal
+
+
 @contextmanager
 def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Show how many of `total` customers are done, with rate and time left.
+    """Show how many of `total` customers are done: a bar with rate and time left, or plain lines in a log.
 
     Yields:
         A function that takes the number done until now.
     """
-    # disable=None: nothing where nobody watches (output goes to a file). smoothing=0: the API's limit lets requests
-    # through in bursts, so only the average over the whole run says anything about the time left.
-    options: dict[str, Any] = {
-        "total": total,
-        "unit": " customers",
-        "disable": None if shown else True,
-        "smoothing": 0,
-        "leave": False,
-    }
-    if shown and _IN_NOTEBOOK:
+    # smoothing=0: the API's limit lets requests through in bursts, so only the average over the whole run says
+    # anything about the time left.
+    options: dict[str, Any] = {"total": total, "unit": " customers", "smoothing": 0, "leave": False}
+    if not shown:
+        yield lambda _: None
+    elif _IN_NOTEBOOK:
         with _in_notebook(tqdm(**options, display=False)) as bar:
             yield _updater(bar)
-    else:
+    elif sys.stderr.isatty():
         with tqdm(**options) as bar:
             yield _updater(bar)
+    else:
+        yield _line_writer(total)
+
+
+def _line_writer(total: int) -> Callable[[int], None]:
+    written_at = time.monotonic()
+
+    def update(done: int) -> None:
+        nonlocal written_at
+        if time.monotonic() - written_at >= _LINE_EVERY:
+            written_at = time.monotonic()
+            sys.stderr.write(f"{done:,} of {total:,} customers\n")
+            sys.stderr.flush()
+
+    return update
 
 
 def _updater(bar: Bar[Any]) -> Callable[[int], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import polars as pl
 
@@ -15,12 +15,14 @@ from bookings_analytics.decode import OPTED_OUT
 from bookings_analytics.errors import (
     ApiError,
     AuthenticationError,
+    BookingsError,
     ConnectionFailedError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
     ValidationFailedError,
 )
+from bookings_analytics.results import FetchResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +33,17 @@ if TYPE_CHECKING:
     from bookings_analytics.decode import Booking
     from bookings_analytics.studios import Studio
 
-_CHUNK: Final = 500  # customers whose rows are turned into a frame at once
+_CHUNK: Final = 300  # customers whose rows are turned into frames, and written to the archive, at once
+
+
+class SnapshotArchive(Protocol):
+    """What a fetch needs of an archive."""
+
+    def add(self, result: FetchResult) -> object:
+        """Keep what a fetch brought."""
+
+    def latest_fetches(self) -> pl.LazyFrame:
+        """Give the latest kept fetch of every customer, as `schema.FETCHES`."""
 
 
 class _Fetch(NamedTuple):
@@ -54,7 +66,7 @@ class Run:
 
     Attributes:
         n_done: How many customers have their outcome.
-        bookings: What was read, in frames of `schema.BOOKINGS`; complete when `read` has ended.
+        bookings: What was read and is in no archive, in frames of `schema.BOOKINGS`; complete when `read` has ended.
         fetches: What became of the customers asked, in frames of `schema.FETCHES`.
     """
 
@@ -65,6 +77,7 @@ class Run:
         concurrency: int,
         requests_per_minute: int,
         transport: httpx.AsyncBaseTransport | None,
+        archive: SnapshotArchive | None,
     ) -> None:
         self.n_done = 0
         self.bookings: list[pl.DataFrame] = []
@@ -73,6 +86,9 @@ class Run:
         self._concurrency = concurrency
         self._requests_per_minute = requests_per_minute
         self._transport = transport
+        self._archive = archive
+        self._writing = asyncio.Lock()
+        self._writes: list[asyncio.Task[None]] = []
         self._read: list[tuple[_Fetch, list[Booking]]] = []
         self._started = threading.Event()
 
@@ -83,6 +99,7 @@ class Run:
             AuthenticationError: A key is not accepted.
             PermissionDeniedError: A key may not read bookings.
             ConnectionFailedError: A studio can't be reached at all.
+            ArchiveError: The archive can't be written.
         """
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -91,7 +108,9 @@ class Run:
             with suppress(asyncio.CancelledError):
                 await _all(self._read_studio(studio, ids) for studio, ids in jobs.items())
         finally:
-            self._to_frames()
+            self._finish_chunk()
+            await asyncio.gather(*self._writes, return_exceptions=True)
+        self._check_writes()
 
     def stop(self) -> None:
         """Make `read` end now, from another thread."""
@@ -126,12 +145,36 @@ class Run:
             self._read.append((fetch, bookings))
             self.n_done += 1
             if len(self._read) >= _CHUNK:
-                self._to_frames()
+                self._finish_chunk()
+                self._check_writes()
 
-    def _to_frames(self) -> None:
+    def _finish_chunk(self) -> None:
+        """Turn what was read into frames, and have them written if there is an archive."""
+        if not self._read:
+            return
         read, self._read = self._read, []
-        self.fetches.append(pl.DataFrame([fetch for fetch, _ in read], schema=schema.FETCHES, orient="row"))
-        self.bookings.append(_bookings_frame(read))
+        fetches = pl.DataFrame([fetch for fetch, _ in read], schema=schema.FETCHES, orient="row")
+        bookings = _bookings_frame(read)
+        self.fetches.append(fetches)
+        if self._archive is None:
+            self.bookings.append(bookings)
+        else:
+            self._writes.append(asyncio.create_task(self._write(self._archive, bookings, fetches)))
+
+    def _check_writes(self) -> None:
+        """Raise what went wrong while writing, if anything: the fetch stops."""
+        for write in self._writes:
+            if write.done():
+                write.result()
+
+    async def _write(self, archive: SnapshotArchive, bookings: pl.DataFrame, fetches: pl.DataFrame) -> None:
+        """Write one chunk; a stopped fetch waits for it, so that what was read is kept."""
+        async with self._writing:
+            try:
+                await asyncio.to_thread(archive.add, FetchResult(bookings, fetches, schema.RESULT_COHORTS.to_frame()))
+            except BookingsError:
+                self.bookings.append(bookings)
+                raise
 
 
 def _bookings_frame(read: Sequence[tuple[_Fetch, Sequence[Booking]]]) -> pl.DataFrame:

@@ -354,6 +354,16 @@ class TestWhatIsShown:
         fetch(studio, studio.cohorts, progress=False)
         assert capsys.readouterr() == ("", "")
 
+    def test_a_log_gets_plain_lines_now_and_then(
+        self, studio: demo.DemoStudio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bookings_analytics.progress._LINE_EVERY", 0.0)
+        studio.faults.add(delay=0.5)
+        fetch(studio, known(studio)[:20], progress=True)
+        lines = capsys.readouterr().err.splitlines()
+        assert "19 of 20 customers" in lines
+        assert all(re.fullmatch(r"\d+ of 20 customers", line) for line in lines)
+
     def test_a_notebook_shows_the_counts_and_why_some_were_not_read(self, studio: demo.DemoStudio) -> None:
         ids = known(studio)[:3]
         studio.faults.add(customer_id=ids[0], status=410, body=b'{"errorMessage": "<b>gone & away</b>"}')
@@ -390,6 +400,96 @@ class TestWhatIsShown:
         assert re.search(r"99%.*99/100 \[00:0\d<00:0\d, +[\d.]+ customers/s\]", shown)
         assert out.decode().startswith("100 customers asked, 100 read")
         assert out.decode().count("\n") == 1
+
+
+class Kept:
+    """An archive in memory: the least that a fetch needs of one."""
+
+    def __init__(self) -> None:
+        self.results: list[ba.FetchResult] = []
+
+    def add(self, result: ba.FetchResult) -> None:
+        self.results.append(result)
+
+    def latest_fetches(self) -> pl.LazyFrame:
+        every = pl.concat([schema.FETCHES.to_frame(), *(result.fetches for result in self.results)])
+        return every.sort("fetched_at").unique(["studio", "customer_id"], keep="last").lazy()
+
+    def bookings(self) -> pl.DataFrame:
+        return pl.concat([result.bookings for result in self.results]).sort("studio", "customer_id", "booking_id")
+
+
+class TestIntoAnArchive:
+    def test_every_chunk_is_written_as_it_comes_and_nothing_is_lost(self, studio: demo.DemoStudio) -> None:
+        archive = Kept()
+        result = fetch(studio, studio.cohorts, archive=archive, clock=studio.clock)
+        whole = fetch(studio, studio.cohorts, clock=studio.clock)
+        assert [kept.fetches.height for kept in archive.results] == [300, 300]
+        assert archive.bookings().equals(whole.bookings)
+        assert result.bookings.is_empty()
+        assert result.fetches.equals(whole.fetches)
+        assert result.cohorts.equals(whole.cohorts)
+
+    def test_customers_fetched_recently_are_not_asked_again(self, studio: demo.DemoStudio) -> None:
+        archive = Kept()
+        ids = known(studio)[:20]
+        studio.faults.add(customer_id=ids[0], status=404)
+        studio.faults.add(customer_id=ids[1], status=410)
+        options: dict[str, Any] = {"archive": archive, "max_age": timedelta(hours=12), "clock": studio.clock}
+        fetch(studio, ids[:15], **options)
+        studio.requests.clear()
+        studio.now += timedelta(hours=11)
+        result = fetch(studio, ids, **options)
+        asked = [ids[1], *ids[15:]]
+        assert sorted(outcomes(result)) == sorted(asked)
+        assert {sent.customer_id for sent in studio.requests if sent.method == "GET"} == set(asked)
+        kept = dict(result.cohorts.select("customer_id", "fetch_outcome").iter_rows())
+        assert kept == {customer_id: "not_found" if customer_id == ids[0] else "ok" for customer_id in ids}
+        assert "14 not asked, their kept fetch is recent enough" in result.summary()
+        studio.now += timedelta(hours=2)
+        assert len(outcomes(fetch(studio, ids, **options))) == 14
+
+    def test_nobody_left_to_ask_is_no_wrong_address(self, studio: demo.DemoStudio) -> None:
+        archive = Kept()
+        ids = known(studio)[:2]
+        fetch(studio, ids, archive=archive)
+        studio.faults.add(customer_id=ids[1], status=404, times=None)
+        again = fetch(studio, [*ids, 17], archive=archive, max_age=timedelta(hours=1))
+        assert outcomes(again) == {17: "not_found"}
+
+    def test_an_interrupt_leaves_everything_read_in_the_archive(self, studio: demo.DemoStudio) -> None:
+        archive = Kept()
+        studio.faults.add(customer_id=studio.cohorts["customer_id"][500], delay=60, times=None)
+        error, took = interrupted(studio, lambda: len(studio.requests) == studio.cohorts.height + 1, archive=archive)
+        assert took < 1
+        assert error.result is not None
+        assert sum(kept.fetches.height for kept in archive.results) == 599
+        assert error.result.fetches.filter(outcome="not_fetched").height == 1
+
+    def test_an_archive_that_fails_stops_the_fetch_and_what_it_did_not_take_is_in_the_result(
+        self, studio: demo.DemoStudio
+    ) -> None:
+        class Full(Kept):
+            def add(self, result: ba.FetchResult) -> None:
+                if self.results:
+                    raise ba.ArchiveError("the disk is full")
+                super().add(result)
+
+        archive = Full()
+        with pytest.raises(ba.ArchiveError, match="disk is full") as raised:
+            fetch(studio, studio.cohorts, archive=archive, clock=studio.clock)
+        assert raised.value.result is not None
+        together = pl.concat([archive.bookings(), raised.value.result.bookings])
+        assert together.height == raised.value.result.fetches["n_bookings"].sum()
+
+    def test_settings_that_contradict_each_other_are_refused(self, studio: demo.DemoStudio) -> None:
+        ids = known(studio)[:2]
+        with pytest.raises(ba.ConfigurationError, match="needs archive="):
+            fetch(studio, ids, max_age=timedelta(hours=1))
+        with pytest.raises(ba.ConfigurationError, match="without archive="):
+            fetch(studio, ids, archive=Kept(), resume=fetch(studio, ids))
+        with pytest.raises(ba.ConfigurationError, match="went into an archive"):
+            fetch(studio, ids, resume=fetch(studio, [c for c in known(studio) if truth(studio, c)], archive=Kept()))
 
 
 def test_a_result_can_be_pickled(studio: demo.DemoStudio) -> None:

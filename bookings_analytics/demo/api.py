@@ -44,6 +44,7 @@ _ERRORS: Final = {
     500: ("unexpected.error", "Unexpected system error."),
     503: ("service.unavailable", "The service is overloaded. Try again later."),
 }
+_OPTED_OUT: Final = ("openapi.customer.access.disabled", "The customer disabled access by third parties.")
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ class Api:
         if person is None or person.access == "unknown":
             return _error(404, argument=("INTEGER", customer_id))
         if person.access == "disabled":
-            return _error(403, code="openapi.customer.access.disabled", argument=("INTEGER", customer_id))
+            return _error(403, _OPTED_OUT, argument=("INTEGER", customer_id))
         bookings = self._world.bookings_of(customer_id, self._clock())
         return Response(msgspec.json.encode(bookings), media_type="application/json")
 
@@ -145,15 +146,15 @@ def _customer_id(request: Request) -> int | None:
 
 def _error(
     status: int,
+    said: tuple[str, str] | None = None,
     *,
-    code: str | None = None,
     reference: str | None = None,
     argument: tuple[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with the specification's ErrorResponse."""
-    usual_code, message = _ERRORS.get(status, (f"status.{status}", f"Status {status}."))
-    body: dict[str, Any] = {"errorMessage": message, "errorCode": code or usual_code, "traceId": f"demo-{status}"}
+    code, message = said or _ERRORS.get(status, (f"status.{status}", f"Status {status}."))
+    body: dict[str, Any] = {"errorMessage": message, "errorCode": code, "traceId": f"demo-{status}"}
     if reference is not None:
         body["reference"] = reference
     if argument is not None:
