@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.groups import lazy, like
+from bookings_analytics.groups import lazy, like, rows_of
 from bookings_analytics.schema import BOOKINGS, OUTCOMES, SEAT_STATUSES
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
             through at once, also those of a lazy frame.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> days = pl.datetime_range(pl.datetime(2025, 3, 1), pl.datetime(2025, 3, 3), time_zone="UTC", eager=True)
         >>> bookings = pl.DataFrame({
@@ -116,7 +117,7 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
         ...     "observed_at": days,
         ...     "visible": True,
         ... })
-        >>> classify(bookings).select("booking_id", "outcome", "wait_outcome").rows()
+        >>> ba.classify(bookings).select("booking_id", "outcome", "wait_outcome").rows()
         [(2033, 'no_show', 'converted')]
     """
     observations = _checked(lazy(bookings))
@@ -202,9 +203,8 @@ def _checked(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         for name, statuses in _STATUSES.items()
         if given[name] != _DECLARED[name]
     ]
-    examples = frame.filter(nw.any_horizontal(*wrong, ignore_nulls=True)).head(1).collect().rows(named=True)
-    if examples:
-        raise ValueError(_complaint(examples[0]))
+    for example in rows_of(frame.select(*BOOKINGS).filter(nw.any_horizontal(*wrong, ignore_nulls=True)).head(1)):
+        raise ValueError(_complaint(dict(zip(BOOKINGS, example, strict=True))))
     types = _types(frame)
     return frame.select(nw.col(name).cast(types[name]) for name in BOOKINGS)
 

@@ -77,6 +77,7 @@ def waitlist_conversion(
         ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
@@ -88,10 +89,10 @@ def waitlist_conversion(
         ...     "observed_at": pl.Series([2, 2, 2, 3]).cast(pl.Datetime("us", "UTC")),
         ...     "wait_outcome": ["converted", "lapsed", "converted", "pending"],
         ... })
-        >>> rates = waitlist_conversion(outcomes)
+        >>> rates = ba.waitlist_conversion(outcomes)
         >>> rates.select("n_converted", "n_lapsed", "n_pending", "conversion_rate", "clear_rate").row(0)
         (2, 1, 1, 0.66..., 0.5)
-        >>> waitlist_conversion(outcomes.filter(pl.col("class_slot_id") == 12))["reason"].item()
+        >>> ba.waitlist_conversion(outcomes.filter(pl.col("class_slot_id") == 12))["reason"].item()
         "one snapshot can't show a conversion: each customer was seen at one time only"
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=WAITLIST_CONVERSION)
@@ -140,6 +141,7 @@ def seats_lost_while_waiting(
         ValueError: ``by`` names no column or an ambiguous one.
 
     Example:
+        >>> import bookings_analytics as ba
         >>> import polars as pl
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
@@ -149,7 +151,7 @@ def seats_lost_while_waiting(
         ...     "outcome": ["no_show", "no_show", "waiting", "attended"],
         ...     "wait_outcome": [None, None, "lapsed", None],
         ... })
-        >>> seats_lost_while_waiting(outcomes).rows(named=True)
+        >>> ba.seats_lost_while_waiting(outcomes).rows(named=True)
         [{'n_seats': 1, 'n_slots': 2}]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=SEATS_LOST_WHILE_WAITING)
