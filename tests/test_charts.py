@@ -574,11 +574,32 @@ def test_the_funnel_s_curves_run_through_the_limits_of_its_groups() -> None:
     curves = [rows for rows in spec["datasets"].values() if len(rows) > 70]
 
     for curve, level in zip(curves, ("95", "998"), strict=True):
-        for n, low, high in frame.select("n_recorded", f"limit_{level}_low", f"limit_{level}_high").rows():
-            before = max((at for at in curve if at["n_recorded"] <= n), key=lambda at: at["n_recorded"])
-            after = min((at for at in curve if at["n_recorded"] >= n), key=lambda at: at["n_recorded"])
+        drawn = frame.filter(pl.col("n_recorded") > curve[0]["n_recorded"])
+        assert len(drawn) > 20
+        for n, low, high in drawn.select("n_recorded", f"limit_{level}_low", f"limit_{level}_high").rows():
+            before = [point for point in curve if point["n_recorded"] <= n][-1]
+            after = next(point for point in curve if point["n_recorded"] >= n)
             assert after["high"] - 1e-3 <= high <= before["high"] + 1e-3
             assert (before["low"] or 0) - 1e-3 <= low <= (after["low"] or 0) + 1e-3
+
+
+@pytest.mark.parametrize(
+    "kinds", [["attended"] * 9, ["no_show"] * 9, ["attended", "no_show"], ["no_show"] + ["attended"] * 40]
+)
+def test_a_funnel_of_all_alike_or_of_few_seats_is_drawn_too(kinds: list[str]) -> None:
+    outcomes = pl.DataFrame({"studio": "mitte", "customer_id": range(len(kinds)), "class_id": 7, "outcome": kinds})
+    drawn = chart("no_show_funnel", comparisons.no_show_funnel(outcomes, by="class_id"))
+
+    assert "None lies outside the limits of chance." in drawn.to_dict()["description"]
+    assert svg(drawn).startswith("<svg")
+
+
+def test_no_seats_lost_are_drawn_on_an_axis_that_starts_at_zero() -> None:
+    spec = chart("seats_lost", FRAMES["seats_lost"].with_columns(n_seats=0)).to_dict(validate=False)
+
+    assert [layer["encoding"]["x"]["scale"]["domain"] for layer in spec["layer"] if layer["mark"]["type"] == "bar"] == [
+        [0, 1]
+    ]
 
 
 def test_the_funnel_names_those_outside_its_limits_and_no_others() -> None:

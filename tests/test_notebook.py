@@ -45,12 +45,11 @@ def shown(chart: alt.LayerChart) -> tuple[dict[str, Any], dict[str, Any]]:
 @pytest.fixture(scope="module")
 def run() -> list[Any]:
     """The outputs of the cells in a kernel of its own."""
-    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
     cells = [cell | {"id": f"cell-{i}", "source": source} for i, source in enumerate(CELLS)]
     written = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-    executed = nbclient.NotebookClient(
-        nbformat.reads(written, as_version=4), kernel_name="python3", timeout=120
-    ).execute()
+    blank = nbformat.reads(written, as_version=4)  # type: ignore[no-untyped-call] # nbformat leaves it so
+    executed = nbclient.NotebookClient(blank, kernel_name="python3", timeout=120).execute()
     nbformat.validate(executed)
     return [done["outputs"] for done in executed["cells"]]
 

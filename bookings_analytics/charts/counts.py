@@ -61,13 +61,18 @@ def seats_lost(
     rows = Rows(
         table, tooltip={"seats": "seats", "completed classes": "slots"}, columns={"seats": "seats", "classes": "slots"}
     )
-    x = alt.X("n_seats:Q", scale=alt.Scale(zero=True), axis=axis(format=",d", tickMinStep=1, orient=rows.orient))
+    most = max(1, *(row["n_seats"] for row in table.rows))
+    x = alt.X(
+        "n_seats:Q",
+        scale=alt.Scale(domain=[0, most], nice=False),
+        axis=axis(format=",d", tickMinStep=1, orient=rows.orient),
+    )
     layers = [rows.base.mark_bar(size=round(0.4 * rows.step), color=NO_SHOW).encode(x=x), *rows.aside()]
     seats, slots = sum(row["n_seats"] for row in table.rows), sum(row["n_slots"] for row in table.rows)
     base = f"{counted(seats, 'seat')} in {slots:,} completed classes."
     only = "Of fetched customers only: the empty seats and vain waits of others are not seen, so there may be more."
-    most = sorted(table.rows, key=lambda row: row["n_seats"], reverse=True)[:SPELLED_OUT]
-    told = table.rows if len(table.rows) <= SPELLED_OUT else most
+    largest = sorted(table.rows, key=lambda row: row["n_seats"], reverse=True)[:SPELLED_OUT]
+    told = table.rows if len(table.rows) <= SPELLED_OUT else largest
     each = " ".join(f"{one_line(row['group'])}: {row['seats']} in {row['slots']} classes." for row in told)
     return finish(layers, title=title(heading, base, only), description=f"{heading}. {base} {only} {each}", **rows.size)
 

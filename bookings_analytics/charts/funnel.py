@@ -41,7 +41,7 @@ _LETTER, _LINE = 6, 13  # pixels, at 11 px
 _BESIDE = 9  # pixels from a mark to its name
 _RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
 _NAMED_AT = 0.94  # of the plot's height: where a limit's name stands
-_STEPS, _RANGE = 80, 400  # of a curve: its points, and how many times its start its end is
+_STEPS = 80  # of a curve
 _POSITIONS: Final = {  # what a position means, and the mark's shape
     "below_998": ("below the 99.8% limit", "triangle-down"),
     "below_95": ("below the 95% limit", "triangle-down"),
@@ -93,11 +93,12 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
         row["means"], row["shape"] = _POSITIONS[row["position"]]
         row["fill"] = NO_SHOW if row["position"].endswith("998") else "white"
     center, variance = rows[0]["center"], rows[0]["dispersion"] * rows[0]["center"] * (1 - rows[0]["center"])
-    seats = 1.04 * max(row["n_recorded"] for row in rows)
-    end = top([1.05 * max(row["no_show_rate"] for row in rows), 2 * center])
+    seats = math.ceil(1.04 * max(row["n_recorded"] for row in rows))
+    outer = 1.1 * max(_LIMITS.values()) * math.sqrt(variance / seats)
+    end = top([1.05 * max(row["no_show_rate"] for row in rows), 2 * center, center + outer])
     x = alt.X(
         "n_recorded:Q",
-        scale=alt.Scale(domain=[0, round(seats)], nice=False),
+        scale=alt.Scale(domain=[0, seats], nice=False),
         axis=axis(title="seats with recorded attendance", titleColor=QUIET, titleFontWeight="normal", titleFontSize=12),
     )
     y = alt.Y("no_show_rate:Q", scale=alt.Scale(domain=[0, end], nice=False), axis=axis(format=".0%"))
@@ -128,17 +129,8 @@ def _limits(center: float, variance: float, seats: float, end: float) -> Iterato
         y=alt.Y("center:Q"), x=x_pixel(_SIZE["width"]), text=alt.Text("says:N")
     )
     for dash, (name, z) in zip(([4, 3], [1, 0]), _LIMITS.items(), strict=True):
-        numbers = [seats * _RANGE ** (step / _STEPS - 1) for step in range(_STEPS + 1)]  # close where the curve bends
-        widths = [z * math.sqrt(variance / number) for number in numbers]
-        curve = [
-            {
-                "n_recorded": round(number, 1),
-                "low": round(center - width, 4) if width < center else None,
-                "high": round(min(1.0, center + width), 4),
-            }
-            for number, width in zip(numbers, widths, strict=True)
-        ]
-        line = alt.Chart(alt.InlineData(curve)).mark_line(color=QUIET, strokeWidth=1, strokeDash=dash, clip=True)
+        curve = alt.InlineData(_curve(z, center, variance, seats, end))
+        line = alt.Chart(curve).mark_line(color=QUIET, strokeWidth=1, strokeDash=dash)
         yield line.encode(x=alt.X("n_recorded:Q"), y=alt.Y("high:Q"))
         yield line.encode(x=alt.X("n_recorded:Q"), y=alt.Y("low:Q"))
         leaves = variance * (z / (_NAMED_AT * end - center)) ** 2
@@ -146,6 +138,23 @@ def _limits(center: float, variance: float, seats: float, end: float) -> Iterato
             at = [{"n_recorded": round(leaves, 1), "high": round(_NAMED_AT * end, 4), "says": name}]
             text = alt.Chart(alt.InlineData(at)).mark_text(align="left", dx=5, dy=-7, **SMALL)
             yield text.encode(x=alt.X("n_recorded:Q"), y=alt.Y("high:Q"), text=alt.Text("says:N"))
+
+
+def _curve(z: float, center: float, variance: float, seats: float, end: float) -> list[dict[str, float | None]]:
+    """Follow a limit from where it enters the plot, in even steps of its distance from the mean."""
+    widest, narrowest = end - center, z * math.sqrt(variance / seats)
+    if not 0 < narrowest < widest:  # all alike, or so few seats that the limit lies beyond the plot
+        return []
+    steps = [widest + (narrowest - widest) * step / _STEPS for step in range(_STEPS + 1)]
+    touching = [center] if narrowest < center < widest else []  # where the lower limit leaves 0
+    return [
+        {
+            "n_recorded": round(variance * (z / width) ** 2, 2),
+            "low": round(center - width, 4) if width <= center else None,
+            "high": round(center + width, 4),
+        }
+        for width in sorted([*steps, *touching], reverse=True)
+    ]
 
 
 def _marks(rows: list[dict[str, Any]], x: alt.X, y: alt.Y, by: list[str]) -> Iterator[alt.Chart]:
