@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from bookings_analytics import demo
-from bookings_analytics.errors import BookingsError, ConfigurationError
-
-FIRST_NOTEBOOK: Final = "notebooks/01_fetch_a_cohort.ipynb"
-
-_PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+from bookings_analytics import demo, lab
+from bookings_analytics.errors import BookingsError
 
 # Locals could hold what nobody should read over a shoulder.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, add_completion=False)
@@ -25,16 +20,19 @@ def main() -> None:
     """Class bookings of gym customers: who books, who takes part, who does not turn up."""
 
 
-@app.command(context_settings=_PASS_ON)
-def lab(context: typer.Context) -> None:
-    """Open JupyterLab on the first notebook; further options go to JupyterLab, as in `lab --port 9999 --no-browser`."""
-    folder = Path(__file__).parent.parent
-    if not (folder / FIRST_NOTEBOOK).is_file():
-        raise ConfigurationError(f"{folder / FIRST_NOTEBOOK} is not there: run this from a clone of the project.")
-    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    where = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
-    command = [sys.executable, "-m", "jupyterlab", *where, *as_root, *context.args]
-    os.execv(sys.executable, command)  # noqa: S606 - JupyterLab takes over, so that Ctrl-C reaches it
+@app.command("lab", context_settings={"ignore_unknown_options": True})
+def open_lab(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[DIR] [JUPYTERLAB OPTIONS]")] = None,
+) -> None:
+    """Open JupyterLab on the notebooks; options go to JupyterLab, as in `lab DIR --port 9999 --no-browser`.
+
+    With DIR, or outside a clone of the project, they and the demo data are copied there first (default:
+    ./bookings-notebooks). A file that is there already stays as it is.
+    """
+    options = arguments or []
+    named = bool(options) and not options[0].startswith("-")
+    folder = lab.prepare(Path(options[0]) if named else None, tell=typer.echo)
+    lab.start(folder, options[named:])
 
 
 @app.command("demo-api")

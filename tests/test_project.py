@@ -34,6 +34,7 @@ LAYERS = [
     {"charts"},
     {"notebook"},
     {"demo"},
+    {"lab"},
     {"cli", "__init__", "__main__"},
 ]
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
@@ -189,20 +190,6 @@ class TestCommandLine:
         shown = CliRunner().invoke(cli.app, ["--help"]).output
         assert "lab" in shown
         assert "demo-api" in shown
-
-    @pytest.mark.parametrize("user", [0, 1000])
-    def test_lab_opens_the_first_notebook_and_passes_options_on(
-        self, monkeypatch: pytest.MonkeyPatch, user: int
-    ) -> None:
-        started: list[list[str]] = []
-        monkeypatch.setattr("os.execv", lambda _, command: started.append(command))
-        monkeypatch.setattr("os.geteuid", lambda: user)
-        CliRunner().invoke(cli.app, ["lab", "--port", "9999", "--no-browser"], catch_exceptions=False)
-        (command,) = started
-        assert command[1:3] == ["-m", "jupyterlab"]
-        assert f"--LabApp.default_url=/lab/tree/{cli.FIRST_NOTEBOOK}" in command
-        assert command[-3:] == ["--port", "9999", "--no-browser"]
-        assert ("--allow-root" in command) == (user == 0)
 
     def test_an_error_is_told_without_a_traceback(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

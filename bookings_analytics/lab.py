@@ -1,0 +1,113 @@
+"""JupyterLab on the bundled notebooks: those of the clone, or a copy of those that came with the package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from bookings_analytics.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+DEFAULT_FOLDER: Final = Path("bookings-notebooks")
+
+_PACKAGE: Final = Path(__file__).parent
+_IN_WHEEL: Final = _PACKAGE / "_bundled"  # where pyproject.toml puts them
+_PARTS: Final = ("notebooks", "data")
+
+
+def bundled() -> Path:
+    """Give the folder that holds `notebooks` and `data`: in the installed package, or the clone.
+
+    Example:
+        >>> sorted(part.name for part in bundled().iterdir() if part.name in ("notebooks", "data"))
+        ['data', 'notebooks']
+    """
+    return _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent
+
+
+def notebooks(folder: Path) -> list[Path]:
+    """Give the notebooks in a folder that holds `notebooks`, in the order in which they are to be read.
+
+    Raises:
+        ConfigurationError: There is none.
+
+    Example:
+        >>> notebooks(bundled())[-1].suffix
+        '.ipynb'
+    """
+    found = sorted((folder / "notebooks").glob("*.ipynb"))
+    if not found:
+        raise ConfigurationError(f"{folder / 'notebooks'} has no notebooks. Install bookings_analytics anew.")
+    return found
+
+
+def prepare(folder: Path | None, *, tell: Callable[[str], None]) -> Path:
+    """Copy the bundled notebooks and the demo data into a folder; a file that is there already stays as it is.
+
+    Args:
+        folder: Where to; None is the clone itself, which needs no copy, or `DEFAULT_FOLDER`.
+        tell: Called with what was done.
+
+    Returns:
+        The folder that holds `notebooks` and `data`.
+
+    Raises:
+        ConfigurationError: The folder can't be made or written to.
+    """
+    source = bundled()
+    if folder is None:
+        if source != _IN_WHEEL:
+            return source
+        folder = DEFAULT_FOLDER
+    try:
+        kept = [path for part in _PARTS for path in _copy(source / part, folder / part)]
+    except OSError as error:
+        raise ConfigurationError(
+            f"The notebooks can't be copied to {folder}: {error}. Name another folder: bookings-analytics lab DIR."
+        ) from error
+    tell(f"The notebooks and the demo data are in {folder.resolve()}")
+    if kept:
+        tell(f"Not this version's, and left as they are: {', '.join(map(str, kept))}. Delete one to get it anew.")
+    return folder
+
+
+def _copy(source: Path, target: Path) -> Iterator[Path]:
+    """Copy a folder's files, and give those that were there already with other content."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(path for path in source.iterdir() if path.is_file()):
+        there = target / path.name
+        if not there.exists():
+            shutil.copyfile(path, there)
+        elif there.read_bytes() != path.read_bytes():
+            yield there
+
+
+def start(folder: Path, options: Sequence[str] = ()) -> NoReturn:
+    """Open JupyterLab in a folder on its first notebook: it takes over this process, so that Ctrl-C reaches it.
+
+    Args:
+        folder: What `prepare` gave.
+        options: Further options of JupyterLab.
+
+    Raises:
+        ConfigurationError: The folder has no notebooks.
+    """
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    command = [
+        *(sys.executable, "-m", "jupyterlab"),
+        f"--ServerApp.root_dir={folder.resolve()}",
+        f"--LabApp.default_url=/lab/tree/notebooks/{notebooks(folder)[0].name}",
+        # A python3 of another environment, registered for the user or by JUPYTER_PATH, would be taken first.
+        f"--KernelSpecManager.kernel_dirs={Path(sys.prefix, 'share', 'jupyter', 'kernels')}",
+        *as_root,
+        *options,
+    ]
+    # Our folder turns off what asks the internet for news, and the question about it; it adds to the user's settings.
+    paths = [str(_PACKAGE / "jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is needed
