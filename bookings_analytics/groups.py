@@ -65,20 +65,18 @@ class Groups:
         return rows.join(base, on=list(CUSTOMER), how="inner")
 
     def totals(self, rows: nw.LazyFrame[Any], sums: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
-        """Aggregate rows that `attach` gave, as `aggregate` does, to one row for every group, as `complete` does."""
-        return self.complete(aggregate(rows, self.by, sums), sums)
-
-    def complete(self, totals: nw.LazyFrame[Any], counts: Iterable[str]) -> nw.LazyFrame[Any]:
-        """Add how many customers each group has, and the groups of the cohorts frame that have no row.
+        """Aggregate rows that `attach` gave, for every group, also one of the cohorts frame that has no row.
 
         Args:
-            totals: One row per group.
-            counts: The columns that are 0 for a group without rows.
+            rows: What to aggregate.
+            sums: Name → aggregation that gives a count or a sum of counts, which is 0 for a group without rows.
 
         Returns:
-            The totals and, with a cohorts frame, `MEMBERS` and `NOT_READ`: those of the whole cohort group, also where
-            ``own`` columns split its bookings. A cohort group without any row appears once, null in ``own``.
+            One row per group: the columns ``by``, those of ``sums`` and, with a cohorts frame, `MEMBERS` and
+            `NOT_READ`: those of the whole cohort group, also where ``own`` columns split its bookings. A cohort group
+            without any row appears once, null in ``own``.
         """
+        totals = aggregate(rows, self.by, sums)
         if self.members is None:
             return totals
         cohort_group = ["_all", *(name for name in self.by if name not in self.own)]
@@ -91,7 +89,7 @@ class Groups:
                 _rows=nw.col("_all").sum().over(*cohort_group),
             )
             .filter((nw.col("_found") == 1) | (nw.col("_rows") == 1))
-            .with_columns(nw.col(*counts).fill_null(0))
+            .with_columns(nw.col(*sums).fill_null(0))
             .drop("_all", "_found", "_rows")
         )
 
