@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from bookings_analytics import charts, demo, notebook, schema
+    from bookings_analytics.archive import Archive
 
 __all__ = [
     "ApiError",
+    "Archive",
     "ArchiveError",
     "AuthenticationError",
     "BookingsError",
@@ -74,8 +76,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> ModuleType | type[Archive]:
     """Load the parts that not every use needs when they are first used."""
     if name in ("charts", "demo", "notebook"):
         return import_module(f"bookings_analytics.{name}")
+    if name == "Archive":
+        archive: type[Archive] = import_module("bookings_analytics.archive").Archive
+        return archive
     raise AttributeError(f"module 'bookings_analytics' has no attribute {name!r}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bookings_analytics import demo, lab
-from bookings_analytics.errors import BookingsError
+from bookings_analytics import demo, lab, unattended
+from bookings_analytics.errors import BookingsError, FetchInterrupted
+from bookings_analytics.studios import Studio
 
 # Locals could hold what nobody should read over a shoulder.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, add_completion=False)
@@ -35,6 +37,29 @@ def open_lab(
     lab.start(folder, options[named:])
 
 
+@app.command()
+def fetch(
+    cohorts: Annotated[Path, typer.Option(help="The cohort list: csv or parquet.")],
+    archive: Annotated[str, typer.Option(help="The archive: a directory, or the URL of an object store.")],
+    max_age: Annotated[float, typer.Option(min=0, help="Who was read within so many hours is not asked again.")] = 12,
+    failures: Annotated[Path | None, typer.Option(help="Write who could not be read, and why, into this csv.")] = None,
+) -> None:
+    """Fetch into an archive, for a daily schedule; the studio and its key come from the environment.
+
+    Exit code 0: everybody was read. 3: some could not be. 2: the key or another setting is wrong.
+    """
+    raise typer.Exit(
+        unattended.fetch_into_archive(
+            cohorts,
+            archive,
+            studio=Studio.from_env(),
+            max_age=timedelta(hours=max_age),
+            failures=failures,
+            tell=typer.echo,
+        )
+    )
+
+
 @app.command("demo-api")
 def demo_api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine; 0 takes a free one.")] = 8765,
@@ -48,6 +73,9 @@ def run() -> None:
     """Run the command line; an error of this package is told in its own words, without a traceback."""
     try:
         app()
+    except FetchInterrupted as error:
+        typer.echo(str(error), err=True)
+        sys.exit(unattended.Exit.INTERRUPTED)
     except BookingsError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(2)
+        sys.exit(unattended.Exit.WRONG_SETTING)

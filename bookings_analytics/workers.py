@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bookings_analytics.decode import Booking
     from bookings_analytics.studios import Studio
 
-_CHUNK: Final = 300  # customers whose rows are turned into frames, and written to the archive, at once
+_CHUNK = 300  # customers whose rows are turned into frames, and written to the archive, at once
 
 
 class SnapshotArchive(Protocol):
