@@ -11,7 +11,7 @@ import polars as pl
 
 from bookings_analytics import schema
 from bookings_analytics.client import BookingsClient
-from bookings_analytics.decode import OPTED_OUT
+from bookings_analytics.decode import OPTED_OUT, Booking
 from bookings_analytics.errors import (
     ApiError,
     AuthenticationError,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from bookings_analytics.decode import Booking
     from bookings_analytics.studios import Studio
 
 _CHUNK = 300  # customers whose rows are turned into frames, and written to the archive, at once
@@ -154,7 +153,7 @@ class Run:
             return
         read, self._read = self._read, []
         fetches = pl.DataFrame([fetch for fetch, _ in read], schema=schema.FETCHES, orient="row")
-        bookings = _bookings_frame(read)
+        bookings = _bookings_frame(fetches, [booking for _, rows in read for booking in rows])
         self.fetches.append(fetches)
         if self._archive is None:
             self.bookings.append(bookings)
@@ -177,18 +176,15 @@ class Run:
                 raise
 
 
-def _bookings_frame(read: Sequence[tuple[_Fetch, Sequence[Booking]]]) -> pl.DataFrame:
-    rows = [booking for _, bookings in read for booking in bookings]
-    once_each = [(fetch.studio, fetch.fetched_at) for fetch, bookings in read for _ in bookings]
+def _bookings_frame(fetches: pl.DataFrame, rows: Sequence[Booking]) -> pl.DataFrame:
+    """Put studio and time of its fetch beside each booking; `rows` come in the order of `fetches`."""
+    read = fetches.filter(pl.col("n_bookings") > 0)
+    once_each = read.select(pl.col("studio", "fetched_at").repeat_by("n_bookings").explode())
     columns = {
-        "studio": [studio for studio, _ in once_each],
-        "observed_at": [at for _, at in once_each],
+        "studio": once_each["studio"],
+        "observed_at": once_each["fetched_at"],
         "visible": [True] * len(rows),
-        **{
-            name: [getattr(row, name) for row in rows]
-            for name in schema.BOOKINGS
-            if name not in ("studio", "observed_at", "visible")
-        },
+        **{name: [getattr(row, name) for row in rows] for name in Booking.__struct_fields__},
     }
     return pl.DataFrame({name: columns[name] for name in schema.BOOKINGS}, schema=schema.BOOKINGS)
 
