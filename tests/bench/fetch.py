@@ -20,7 +20,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     import polars as pl
 
@@ -140,10 +140,7 @@ def dlt_source(base_url: str, customers: list[int]) -> pl.DataFrame:
     import dlt  # noqa: PLC0415
     from dlt.sources.rest_api import rest_api_source  # noqa: PLC0415
 
-    @dlt.resource(name="customers")
-    def listed() -> Iterator[Rows]:
-        yield [{"id": customer} for customer in customers]
-
+    listed = dlt.resource([[{"id": customer} for customer in customers]], name="customers")
     source = rest_api_source(
         {
             "client": {
@@ -152,7 +149,7 @@ def dlt_source(base_url: str, customers: list[int]) -> pl.DataFrame:
                 "paginator": "single_page",
             },
             "resources": [
-                listed(),
+                listed,
                 {"name": "bookings", "endpoint": {"path": PATH, "params": {"customerId": "{resources.customers.id}"}}},
             ],
         }
