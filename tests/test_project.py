@@ -28,13 +28,14 @@ LAYERS = [
     {"pacing", "decode"},
     {"client"},
     {"progress", "results", "workers", "fetch"},
-    {"archive"},
-    {"intervals", "groups", "outcomes"},
+    {"groups"},
+    {"archive", "archive_changes", "archive_coverage", "archive_table"},
+    {"intervals", "outcomes"},
     {"rates", "comparisons", "waits"},
     {"charts"},
-    {"notebook"},
+    {"notebook", "tables"},
     {"demo"},
-    {"lab"},
+    {"lab", "report", "unattended"},
     {"cli", "__init__", "__main__"},
 ]
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
