@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.groups import CUSTOMER, as_enum, count, lazy, like, ordered, read_groups, rows_of
-from bookings_analytics.intervals import cluster_sums, difference, dispersion, quantile, share
+from bookings_analytics.groups import CUSTOMER, as_enum, lazy, like, ordered, read_groups, rows_of
+from bookings_analytics.intervals import difference, dispersion, quantile, share
+from bookings_analytics.rates import counted
 from bookings_analytics.schema import COMPARISON, NO_SHOW_FUNNEL, POSITION
 
 if TYPE_CHECKING:
@@ -122,17 +123,15 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         [(7, 0.05, 0.175, 'below_998'), (8, 0.3, 0.175, 'above_998')]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOW_FUNNEL)
-    customers = groups.customers(bookings).with_columns(n_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
-    sums = {
-        "n_customers": count(nw.col("n_recorded") > 0),
-        "n_attended": nw.col("n_attended").sum(),
-        **cluster_sums("n_no_show", "n_recorded"),
-    }
-    between, binomial = dispersion("n_no_show", "n_recorded")
+    between, binomial = dispersion("n_no_show", "_recorded")
     result = (
-        groups.totals(customers, sums)
+        counted(bookings, groups)
         .with_columns(
-            _between=between, _binomial=binomial, no_show_rate=share(nw.col("n_no_show"), nw.col("n_recorded"))
+            n_customers=nw.col("_customers_recorded"),
+            n_recorded=nw.col("_recorded"),
+            no_show_rate=share(nw.col("n_no_show"), nw.col("_recorded")),
+            _between=between,
+            _binomial=binomial,
         )
         .with_columns(
             center=share(nw.col("n_no_show").sum(), nw.col("n_recorded").sum()),

@@ -4,8 +4,8 @@ A group is named by the columns of ``by``. Those of the cohorts frame say which 
 outcomes have (a class, say) split these customers' bookings further. Group columns are never joined on, because a join
 would lose the groups that null names.
 
-A rate reads the same everywhere: `read_groups`, count per cluster (`Groups.customers`, or `Groups.attach` for rows of
-any other kind), `Groups.totals`, formulas, `like`.
+A rate reads the same everywhere: `read_groups`, count per customer (or slot), `Groups.attach`, `Groups.totals`, the
+formulas of `bookings_analytics.intervals`, `ordered`, `like`.
 """
 
 from __future__ import annotations
@@ -44,14 +44,6 @@ class Groups:
     by: tuple[str, ...]
     own: tuple[str, ...]
     members: nw.LazyFrame[Any] | None
-
-    def customers(self, outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-        """Count each customer's outcomes: one row per customer and group, a column ``n_kind`` per kind of outcome.
-
-        All rates start from these same counts, so that engines which share work between queries can share them.
-        """
-        counts = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in OUTCOME.categories}
-        return self.attach(aggregate(outcomes, tuple(dict.fromkeys((*CUSTOMER, *self.own))), counts))
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.

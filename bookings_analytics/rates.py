@@ -7,12 +7,23 @@ gives DuckDB. Results start with their group columns and are sorted by them; all
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.groups import MEMBERS, NOT_READ, as_enum, count, like, ordered, read_groups
+from bookings_analytics.groups import (
+    CUSTOMER,
+    MEMBERS,
+    NOT_READ,
+    Groups,
+    aggregate,
+    as_enum,
+    count,
+    like,
+    ordered,
+    read_groups,
+)
 from bookings_analytics.intervals import Rate, cluster_sums, design_effect, design_effect_of_ones, share, with_rates
 from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
 
@@ -82,24 +93,7 @@ def booking_vs_participation(
             "customers names them."
         )
     bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
-    customers = (
-        groups.customers(bookings)
-        .with_columns(_held=nw.sum_horizontal("n_attended", "n_no_show", "n_unrecorded"))
-        .with_columns(
-            n_seats=nw.sum_horizontal("_held", "n_upcoming"),
-            n_requests=nw.sum_horizontal("_held", "n_upcoming", "n_canceled", "n_waiting"),
-        )
-    )
-    sums = {
-        "n_booked": count(nw.col("_held") > 0),
-        "n_participated": count(nw.col("n_attended") > 0),
-        "_perhaps": count(nw.col("n_attended") + nw.col("n_unrecorded") > 0),
-        "n_only_upcoming": count((nw.col("_held") == 0) & (nw.col("n_upcoming") > 0)),
-        **{name: nw.col(name).sum() for name in ("n_waiting", "n_lost", "n_slot_canceled")},
-        **cluster_sums("n_seats", "n_requests"),
-        **cluster_sums("n_canceled", "n_requests"),
-    }
-    totals = groups.totals(customers, sums).with_columns(
+    totals = counted(bookings, groups).with_columns(
         participation_rate_min=share(nw.col("n_participated"), nw.col(MEMBERS)),
         participation_rate_max=share(nw.col("_perhaps"), nw.col(MEMBERS)),
         n_customers=nw.col(MEMBERS),
@@ -158,19 +152,13 @@ def no_shows(
         [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
-    customers = groups.customers(bookings).with_columns(_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
-    sums = {
-        "n_customers": count(nw.col("_recorded") + nw.col("n_unrecorded") > 0),
-        **{name: nw.col(name).sum() for name in ("n_attended", "n_unrecorded")},
-        **cluster_sums("n_no_show", "_recorded"),
-    }
-    attended, no_show, unrecorded = nw.col("n_attended"), nw.col("n_no_show"), nw.col("n_unrecorded")
-    held = nw.col("_recorded") + unrecorded
-    totals = groups.totals(customers, sums).with_columns(
+    attended, no_show, held = nw.col("n_attended"), nw.col("n_no_show"), nw.col("_held")
+    totals = counted(bookings, groups).with_columns(
+        n_customers=nw.col("n_booked"),
         attendance_rate_min=share(attended, held),
-        attendance_rate_max=share(attended + unrecorded, held),
+        attendance_rate_max=share(held - no_show, held),
         no_show_rate_min=share(no_show, held),
-        no_show_rate_max=share(no_show + unrecorded, held),
+        no_show_rate_max=share(held - attended, held),
         recorded_share=share(nw.col("_recorded"), held),
     )
     deff = design_effect("n_no_show", "_recorded")  # that of attendance too: hits and misses weigh the same in it
@@ -215,18 +203,44 @@ def outcome_counts(
         [('attended', 1, 0.5), ('no_show', 1, 0.5), ('lost', 1, None)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
-    counts = {f"n_{kind}": nw.col(f"n_{kind}").sum() for kind in _KINDS}
-    totals = groups.totals(groups.customers(bookings), counts)
     one = bookings.select(_one=nw.len())  # one row, from which every engine makes the rows to join
     kinds = nw.concat([one.select(outcome=nw.lit(kind), _place=nw.lit(place)) for place, kind in enumerate(_KINDS)])
     result = (
-        totals.with_columns(_requests=nw.sum_horizontal(*(f"n_{kind}" for kind in _REQUESTS)))
+        counted(bookings, groups)
         .join(kinds, how="cross")
         .with_columns(
             n=nw.sum_horizontal(*(nw.when(nw.col("outcome") == kind).then(nw.col(f"n_{kind}")) for kind in _KINDS))
         )
-        .with_columns(share=nw.when(nw.col("outcome").is_in(_REQUESTS)).then(share(nw.col("n"), nw.col("_requests"))))
+        .with_columns(share=nw.when(nw.col("outcome").is_in(_REQUESTS)).then(share(nw.col("n"), nw.col("n_requests"))))
         .sort(*groups.by, "_place")
         .select(*groups.by, *OUTCOME_COUNTS)
     )
     return like(outcomes, as_enum(result, "outcome", OUTCOME))
+
+
+def counted(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Count everything that the rates of bookings are made of: one row per group.
+
+    All of them take the same counts, so that an engine which shares work between queries does this once.
+    """
+    kinds = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in _KINDS}
+    customers = (
+        groups.attach(aggregate(bookings, tuple(dict.fromkeys((*CUSTOMER, *groups.own))), kinds))
+        .with_columns(_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
+        .with_columns(_held=nw.sum_horizontal("_recorded", "n_unrecorded"))
+        .with_columns(n_seats=nw.sum_horizontal("_held", "n_upcoming"))
+        .with_columns(n_requests=nw.sum_horizontal("n_seats", "n_canceled", "n_waiting"))
+    )
+    attended, held = nw.col("n_attended"), nw.col("_held")
+    sums = {
+        **{name: nw.col(name).sum() for name in (*kinds, "_held")},
+        "n_booked": count(held > 0),
+        "n_participated": count(attended > 0),
+        "_perhaps": count(attended + nw.col("n_unrecorded") > 0),
+        "n_only_upcoming": count((held == 0) & (nw.col("n_upcoming") > 0)),
+        "_customers_recorded": count(nw.col("_recorded") > 0),
+        **cluster_sums("n_seats", "n_requests"),
+        **cluster_sums("n_canceled", "n_requests"),
+        **cluster_sums("n_no_show", "_recorded"),
+    }
+    return groups.totals(customers, sums)
