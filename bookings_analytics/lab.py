@@ -102,12 +102,13 @@ def start(folder: Path, options: Sequence[str] = ()) -> NoReturn:
         *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={folder.resolve()}",
         f"--LabApp.default_url=/lab/tree/notebooks/{notebooks(folder)[0].name}",
-        # A python3 of another environment, registered for the user or by JUPYTER_PATH, would be taken first.
-        f"--KernelSpecManager.kernel_dirs={Path(sys.prefix, 'share', 'jupyter', 'kernels')}",
         *as_root,
         *options,
     ]
-    # Our folder turns off what asks the internet for news, and the question about it; it adds to the user's settings.
-    paths = [str(_PACKAGE / "jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    # Ours turns off what asks the internet for news, and the question about it. A python3 registered for the user or
+    # by JUPYTER_PATH would be taken before this environment's.
+    first = {"JUPYTER_CONFIG_PATH": _PACKAGE / "jupyter", "JUPYTER_PATH": Path(sys.prefix, "share", "jupyter")}
+    environment = dict(os.environ)
+    for name, path in first.items():
+        environment[name] = os.pathsep.join([str(path), *filter(None, [environment.get(name)])])
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is needed

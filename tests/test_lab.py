@@ -9,16 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
 from bookings_analytics import cli, lab
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CLONE = Path(__file__).parent.parent
 FIRST = min((CLONE / "notebooks").glob("*.ipynb")).name
@@ -71,13 +67,16 @@ def test_with_a_folder_it_opens_a_copy_there(started: Started, tmp_path: Path) -
         assert copied == {path.name: path.read_bytes() for path in (CLONE / part).iterdir() if path.is_file()}
 
 
-def test_settings_that_the_user_names_stay_beside_ours(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/of/the/user")
+def test_folders_that_the_user_names_come_after_ours(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
+        monkeypatch.setenv(name, "/of/the/user")
     run()
-    ours, users = started.environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)
-
+    config, users = started.environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)
     assert users == "/of/the/user"
-    assert json.loads(Path(ours, "labconfig/page_config.json").read_text("utf-8"))["disabledExtensions"]
+    assert json.loads(Path(config, "labconfig/page_config.json").read_text("utf-8"))["disabledExtensions"]
+    data, users = started.environment["JUPYTER_PATH"].split(os.pathsep)
+    assert users == "/of/the/user"
+    assert Path(data, "kernels/python3/kernel.json").is_relative_to(sys.prefix)
 
 
 @pytest.mark.usefixtures("started")
@@ -113,7 +112,7 @@ def uv() -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a new environment into which the wheel was installed; every package comes from uv's cache."""
     at = tmp_path_factory.mktemp("installed")
     subprocess.run([uv, "build", "--offline", "--wheel", "--quiet", "--out-dir", at / "dist", CLONE], check=True)
@@ -121,8 +120,7 @@ def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     subprocess.run([uv, "venv", "--offline", "--quiet", "--python", sys.executable, at / "env"], check=True)
     programs = at / "env" / ("Scripts" if os.name == "nt" else "bin")
     subprocess.run([uv, "pip", "install", "--offline", "--quiet", "--python", programs / "python", wheel], check=True)
-    yield programs
-    shutil.rmtree(at)  # hundreds of megabytes where uv can't link
+    return programs
 
 
 def test_an_installed_wheel_copies_its_notebooks_and_runs_the_first_with_a_chart(
