@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from bookings_analytics import schema
+from bookings_analytics import archive_upkeep, schema
 from bookings_analytics.archive_changes import Added, changes, checked, newer
 from bookings_analytics.archive_coverage import coverage
 from bookings_analytics.archive_table import (
@@ -112,21 +112,23 @@ class Archive:
         """
         bookings, fetches = checked(result)
 
-        def write(now: Snapshot) -> Added:
+        if fetches.is_empty():
+            return Added()
+
+        def write(now: Snapshot) -> tuple[Added, int | None]:
             kept = newer(fetches, now.latest("fetches"))
             if kept.is_empty():
-                return Added(skipped=fetches.height)
+                return Added(skipped=fetches.height), None
             read = kept.filter(pl.col("outcome") == "ok")
             known = last_seen(now.latest("observations").join(read.lazy(), on=CUSTOMER, how="semi")).collect()
             compared = changes(known, bookings.join(read, on=CUSTOMER, how="semi"), read)
-            now.append(compared.filter(pl.col("change") != "unchanged").drop("change"), kept)
+            number = now.append(compared.filter(pl.col("change") != "unchanged").drop("change"), kept)
             counts = dict(compared.group_by("change").len().iter_rows())
-            return Added(**counts, fetches=kept.height, skipped=fetches.height - kept.height)
+            return Added(**counts, fetches=kept.height, skipped=fetches.height - kept.height), number
 
-        if fetches.is_empty():
-            return Added()
-        added = self._table.commit(write)
-        self._table.compact_if_due()
+        added, number = self._table.commit(write)
+        if number is not None:
+            archive_upkeep.tidy(self._table, number)
         return added
 
     def history(self, *, statuses_as_text: bool = False) -> pl.LazyFrame:
@@ -158,7 +160,8 @@ class Archive:
             if as_of.tzinfo is None:
                 raise ArchiveError(f"as_of is {as_of} without a time zone. Give it one, such as UTC.")
             rows = rows.filter(pl.col("observed_at") <= as_of)
-        return rows.sort("observed_at").unique(BOOKING, keep="last").sort(BOOKING)
+        latest = rows.group_by(BOOKING).agg(pl.col("observed_at").max())
+        return rows.join(latest, on=[*BOOKING, "observed_at"], how="semi").sort(BOOKING)
 
     def fetches(self, *, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Give every kept fetch: `schema.FETCHES`, sorted by studio, customer and time.
@@ -239,7 +242,7 @@ class Archive:
         """
         ids = list(dict.fromkeys(customer_ids))
         if ids:
-            self._table.erase(read_cohorts(ids)["customer_id"].to_list(), studio)
+            archive_upkeep.erase(self._table, read_cohorts(ids)["customer_id"].to_list(), studio)
 
     def compact(self) -> None:
         """Put many small files together and remove what they replace after a day: reading gets faster.
@@ -249,7 +252,7 @@ class Archive:
         Raises:
             ArchiveError: The archive can't be written, or holds files of something else.
         """
-        self._table.compact()
+        archive_upkeep.compact(self._table)
 
     def _rows(self, kind: Kind, *, latest: bool = False, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Give a table's rows with the types of the schema, after a look at their statuses."""
@@ -262,7 +265,7 @@ class Archive:
             return rows.select(declared.names())
         for name, dtype in declared.items():
             if isinstance(dtype, pl.Enum):
-                _refuse_unknown(rows.filter(~pl.col(name).is_in(dtype.categories)), name)
+                _refuse_unknown(rows.filter(~pl.col(name).is_in(dtype.categories.to_list())), name)
         return rows.select(declared.names()).cast(declared)
 
 

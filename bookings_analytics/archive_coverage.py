@@ -22,7 +22,7 @@ def coverage(fetches: pl.DataFrame, cohorts: pl.DataFrame | None, by: str | Sequ
     asked, groups = read_groups(_with_gaps(fetches), cohorts, by, result=schema.COVERAGE)
     counts = {
         "n_customers": nw.col("_customer").sum(),
-        "n_fetches": nw.len(),
+        "n_fetches": nw.col("_fetch").sum(),
         "n_customers_gap_over_14_days": nw.col("_gap_over_window").sum(),
     }
     asked = groups.attach(asked)
@@ -35,25 +35,16 @@ def coverage(fetches: pl.DataFrame, cohorts: pl.DataFrame | None, by: str | Sequ
 
 
 def _with_gaps(fetches: pl.DataFrame) -> pl.DataFrame:
-    """Give each fetch the hours since its customer's last successful one, if it is one itself.
+    """Give a row for each fetch, a successful one with the hours since the one before, and a row for each customer.
 
     The names begin with _, so that nobody can group by them.
     """
     ok = pl.col("outcome") == "ok"
-    first = pl.int_range(pl.len()).over(CUSTOMER) == 0
-    hours = pl.col("fetched_at").diff().over(CUSTOMER, order_by="fetched_at").dt.total_microseconds() / 3.6e9
-    gaps = fetches.filter(ok).select(*CUSTOMER, "fetched_at", _gap_h=hours)
-    return (
-        fetches.join(
-            gaps.with_columns(outcome=pl.lit("ok", schema.FETCH_OUTCOME)),
-            on=[*CUSTOMER, "fetched_at", "outcome"],
-            how="left",
-        )
-        .with_columns(_over=(pl.col("_gap_h").max().over(CUSTOMER) > _WINDOW_H).fill_null(value=False))
-        .select(
-            *CUSTOMER,
-            "_gap_h",
-            _customer=first.cast(pl.Int64),
-            _gap_over_window=(first & pl.col("_over")).cast(pl.Int64),
-        )
+    gap = pl.col("fetched_at").diff().over(CUSTOMER, order_by="fetched_at").dt.total_microseconds() / 3.6e9
+    asked = pl.concat(
+        [fetches.filter(ok).select(*CUSTOMER, _fetch=1, _gap_h=gap), fetches.filter(~ok).select(*CUSTOMER, _fetch=1)],
+        how="diagonal",
     )
+    over = (pl.col("_gap_h").max() > _WINDOW_H).cast(pl.Int32)
+    customers = asked.group_by(CUSTOMER).agg(_customer=pl.lit(1), _gap_over_window=over)
+    return pl.concat([asked, customers], how="diagonal")

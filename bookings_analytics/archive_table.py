@@ -1,4 +1,4 @@
-"""The Delta table under an archive: how it is opened, read, appended to, compacted and erased from.
+"""The Delta table under an archive: how it is opened, read and written.
 
 Delta Lake commits one table at a time, so the archive's tables share one, partitioned by ``table``: a single commit
 writes the observations and the fetches of an `add`, and there is no state in between. Every row carries the number of
@@ -9,18 +9,15 @@ take the same one, one commits, and the others read again what is known and try 
 observations        the change log: BOOKINGS, statuses as text
 fetches             FETCHES, the outcome as text
 latest_observations what the last fetch of each customer showed, and
-latest_fetches      the last fetch and the last successful one of each customer: both as of the last compaction. Later
-                    adds are read from their own files, so that neither is needed, but an add need not read the whole
+latest_fetches      the last fetch and the last successful one of each customer: both as of some add. Later ones
+                    are read from their own files, so that neither is needed, but an add need not read the whole
                     archive to know what to compare with.
 =================== =================================================================================================
 """
 
 from __future__ import annotations
 
-import re
 import time
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
@@ -33,7 +30,7 @@ from bookings_analytics.errors import ArchiveError
 from bookings_analytics.results import CUSTOMER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 Kind: TypeAlias = Literal["observations", "fetches"]
 T = TypeVar("T")
@@ -45,15 +42,13 @@ BOOKING: Final = (*CUSTOMER, "booking_id")
 
 _NAME: Final = "bookings_analytics archive"
 _FORMAT_KEY: Final = "bookings_analytics.format"
-_ERASING_KEY: Final = "bookings_analytics.erasing"
-_RETENTION_KEYS: Final = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
-_KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those who are still reading it
-_COMPACTED_AFTER: Final = 100  # adds
+ERASING_KEY: Final = "bookings_analytics.erasing"
+RETENTION_KEYS: Final = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
+KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those who are still reading it
+RENEWED_EVERY: Final = 20  # adds; how many of them an add has to read beside the latest tables, at most
 _PATIENCE: Final = 60.0  # seconds that a writer goes on trying against others
 _LONGEST_PAUSE: Final = 0.2
-_WRITER: Final = WriterProperties(compression="ZSTD")
-_OWN_FILES: Final = re.compile(r"table=\w+/")
-_UNFINISHED: Final = re.compile(r"#\d+$")  # how a file is called until it is complete; Delta's vacuum does not see it
+WRITER: Final = WriterProperties(compression="ZSTD")
 
 
 def as_text(columns: pl.Schema) -> pl.Schema:
@@ -94,7 +89,7 @@ class Snapshot:
         self.delta = table
         self.version = table.version()
         self.add_number = table.transaction_version("add") or 0
-        self.erasing = table.metadata().configuration.get(_ERASING_KEY, "")
+        self.erasing = table.metadata().configuration.get(ERASING_KEY, "")
         self._root = root
         self._storage_options = storage_options
         # Without a file, Delta does not name all columns.
@@ -120,8 +115,8 @@ class Snapshot:
             ]
         )
 
-    def append(self, observations: pl.DataFrame, fetches: pl.DataFrame) -> None:
-        """Add rows to both tables in one commit.
+    def append(self, observations: pl.DataFrame, fetches: pl.DataFrame) -> int:
+        """Add rows to both tables in one commit, and give its number.
 
         Raises:
             DeltaError: Another add was quicker, so that these rows may no longer be right.
@@ -131,12 +126,13 @@ class Snapshot:
             self.delta,
             _with_table(observations=observations, fetches=fetches).with_columns(pl.lit(number).alias(ADD_NUMBER)),
             mode="append",
-            writer_properties=_WRITER,
+            writer_properties=WRITER,
             commit_properties=CommitProperties(app_transactions=[Transaction("add", number)]),
         )
+        return number
 
     def replace_latest(self) -> None:
-        """Make the latest tables anew, so that they know every add."""
+        """Make the latest tables anew, so that they know every add so far."""
         fetches = self.latest("fetches")
         successful = last_fetches(fetches.filter(pl.col("outcome") == "ok"))
         latest = _with_table(
@@ -148,7 +144,7 @@ class Snapshot:
         )
         tables = ", ".join(f"'{name}'" for name in latest["table"].unique())
         write_deltalake(
-            self.delta, latest, mode="overwrite", predicate=f"table IN ({tables})", writer_properties=_WRITER
+            self.delta, latest, mode="overwrite", predicate=f"table IN ({tables})", writer_properties=WRITER
         )
 
     def _scan(self, chosen: pl.Expr, columns: pl.Schema) -> pl.LazyFrame:
@@ -165,12 +161,17 @@ class Snapshot:
 
 
 class ArchiveTable:
-    """Where the table is, and how it is changed there."""
+    """Where the table is, and how it is changed there.
+
+    Attributes:
+        location: As the analyst named it.
+        directory: The directory it is in; None if it is in an object store.
+    """
 
     def __init__(self, location: str | Path, storage_options: Mapping[str, str] | None) -> None:
         self.location = str(location)
-        self._directory = None if "://" in self.location else Path(self.location).expanduser().resolve()
-        self._root = str(self._directory or self.location.rstrip("/"))
+        self.directory = None if "://" in self.location else Path(self.location).expanduser().resolve()
+        self._root = str(self.directory or self.location.rstrip("/"))
         self._storage_options = dict(storage_options) if storage_options else None
 
     def open(self) -> Snapshot | None:
@@ -225,71 +226,6 @@ class ArchiveTable:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def compact(self) -> None:
-        """Put the many small files together, make the latest tables anew, and remove what has been replaced."""
-        now = self.open()
-        if now is None:
-            return
-        self.commit(lambda now: now.delta.optimize.compact(writer_properties=_WRITER))
-        self.commit(Snapshot.replace_latest)
-        self._refuse_foreign_files(now)
-        self._clean(_KEPT_HOURS)
-
-    def compact_if_due(self) -> None:
-        """Compact about every hundred adds; not while another process does, or erases."""
-        now = self.open()
-        if now and not now.erasing and now.add_number - now.compacted >= _COMPACTED_AFTER:
-            with suppress(ArchiveError):  # what was added is kept either way, and `compact` itself says what is wrong
-                self.compact()
-
-    def erase(self, customer_ids: Iterable[int], studio: str | None) -> None:
-        """Remove customers' rows and all that still names them.
-
-        Adds stop meanwhile: one under way fails at its commit, because the table's properties have changed since it
-        began, and none begins before they are set back. So no file is removed that a commit is about to name.
-        """
-        now = self.open()
-        if now is None:
-            return
-        self._refuse_foreign_files(now)
-        chosen = f"customer_id IN ({', '.join(map(str, customer_ids))})"
-        if studio is not None:
-            chosen += " AND studio = '{}'".format(studio.replace("'", "''"))
-        own = uuid.uuid4().hex
-        self._set({_ERASING_KEY: own, **dict.fromkeys(_RETENTION_KEYS, "interval 0 days")})
-        self.commit(lambda now: now.delta.delete(chosen, writer_properties=_WRITER), amid_erasure=True)
-        self._clean(0, amid_erasure=True)
-        if self._directory is not None:
-            for path in self._directory.rglob("*"):
-                if _UNFINISHED.search(path.name):
-                    path.unlink()
-        now = self.open()
-        if now and now.erasing == own:  # no other erasure has begun meanwhile
-            self._set({_ERASING_KEY: "", **dict.fromkeys(_RETENTION_KEYS, f"interval {_KEPT_HOURS} hours")})
-
-    def _set(self, properties: dict[str, str]) -> None:
-        self.commit(
-            lambda now: now.delta.alter.set_table_properties(properties, raise_if_not_exists=False), amid_erasure=True
-        )
-
-    def _clean(self, kept_hours: int, *, amid_erasure: bool = False) -> None:
-        """Remove files and log entries that the table no longer needs, also what writers that were killed left."""
-
-        def remove(now: Snapshot) -> None:
-            _unused(now.delta, kept_hours, dry_run=False)
-            now.delta.create_checkpoint()
-            now.delta.cleanup_metadata()
-
-        self.commit(remove, amid_erasure=amid_erasure)
-
-    def _refuse_foreign_files(self, now: Snapshot) -> None:
-        """Refuse to remove unused files where some are not ours: Delta can only remove all."""
-        if foreign := [path for path in _unused(now.delta, 0, dry_run=True) if not _OWN_FILES.match(path)]:
-            raise ArchiveError(
-                f"The archive {self.location} holds files of something else: {', '.join(foreign[:3])}. "
-                "Move them elsewhere; until then nothing is removed."
-            )
-
     def _create(self) -> None:
         DeltaTable.create(
             self._root,
@@ -299,29 +235,26 @@ class ArchiveTable:
             name=_NAME,
             configuration={
                 _FORMAT_KEY: str(FORMAT),
+                "delta.checkpointInterval": str(RENEWED_EVERY),
                 "delta.dataSkippingStatsColumns": ADD_NUMBER,  # so that the log names no customer
-                **dict.fromkeys(_RETENTION_KEYS, f"interval {_KEPT_HOURS} hours"),
+                **dict.fromkeys(RETENTION_KEYS, f"interval {KEPT_HOURS} hours"),
             },
             storage_options=self._storage_options,
             raise_if_key_not_exists=False,
         )
 
     def _refuse_other_content(self) -> None:
-        if self._directory is None or not self._directory.exists():
+        if self.directory is None or not self.directory.exists():
             return
-        if not self._directory.is_dir():
+        if not self.directory.is_dir():
             raise ArchiveError(f"{self.location} is a file. Name a directory for the archive.")
         own = ("_delta_log", ".")
-        others = sorted(path.name for path in self._directory.iterdir() if not path.name.startswith(own))
+        others = sorted(path.name for path in self.directory.iterdir() if not path.name.startswith(own))
         if others:
             raise ArchiveError(
                 f"{self.location} holds something else than an archive: {', '.join(others[:3])}. "
                 "Name an empty directory, or one that does not exist yet."
             )
-
-
-def _unused(table: DeltaTable, kept_hours: int, *, dry_run: bool) -> list[str]:
-    return table.vacuum(kept_hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
 
 
 def _with_table(**frames: pl.DataFrame) -> pl.DataFrame:
