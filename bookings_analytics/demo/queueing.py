@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LIST_CLOSES: Final = timedelta(hours=1)
 
 _WITHDRAWS: Final = 0.15  # chance to leave the waiting list
+_KEENER: Final = 0.1  # odds to cancel after having waited for the seat, against those of others
 _BOOKS_AGAIN: Final = 0.08  # chance to ask again for a slot once canceled
 _SECOND_THOUGHT: Final = timedelta(minutes=1)  # nobody changes their mind sooner
 _LET_IN: Final = 0.15  # chance that somebody from the list is there when a seat stays empty
@@ -113,13 +114,14 @@ class Queue:
             if self._rng.random() < _WITHDRAWS:
                 self._plan(self._moment_after(at), "withdraw", booking)
 
-    def _take_seat(self, at: datetime, booking: Booking) -> None:
+    def _take_seat(self, at: datetime, booking: Booking, *, waited: bool = False) -> None:
         if self._rng.random() < self.slot.studio_class.confirmed:
             booking.changes.append((at, "BOOKED_WITH_CONFIRMATION_REQUIRED"))
             self._plan(at + timedelta(hours=self._rng.expovariate(1 / 20)), "confirm", booking)
         else:
             booking.changes.append((at, "BOOKED"))
-        if self._rng.random() < _chance(booking.person.cancel_odds):
+        keener = _KEENER if waited else 1.0
+        if self._rng.random() < _chance(booking.person.cancel_odds * keener):
             self._plan(self._moment_after(at), "cancel", booking)
 
     def _cancel(self, at: datetime, booking: Booking) -> None:
@@ -137,7 +139,7 @@ class Queue:
             booking.changes.append((at, "CANCELED"))
             booking = Booking(booking.person, self.slot)
             self.bookings.append(booking)
-        self._take_seat(at, booking)
+        self._take_seat(at, booking, waited=True)
 
     def _moment_after(self, at: datetime) -> datetime:
         """Pick when plans change: soon after, or, the more often, shortly before the list closes."""
