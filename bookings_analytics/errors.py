@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose; each message ends with what to do.
+"""Every error of settings, lists, requests and archives; each message ends with what to do.
 
     BookingsError
     ├── ConfigurationError        a wrong or missing setting: base URL, key, studio
@@ -16,7 +16,8 @@
         ├── RateLimitError        429
         └── ServerError           5xx
 
-An error that stops a fetch carries everything read until then in ``.result``.
+An error that stops a fetch carries everything read until then in ``.result``. A wrong argument of a rate or a chart is
+a ValueError or a TypeError, as polars would say it.
 """
 
 from __future__ import annotations
