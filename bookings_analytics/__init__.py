@@ -24,6 +24,7 @@ from bookings_analytics.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    ReportError,
     ServerError,
     ValidationFailedError,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
+    "ReportError",
     "ServerError",
     "Studio",
     "ValidationFailedError",

@@ -1,9 +1,9 @@
-"""The command line: `bookings-analytics lab` and `bookings-analytics demo-api`."""
+"""The command line: `bookings-analytics lab`, `fetch`, `report` and `demo-api`."""
 
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +58,25 @@ def fetch(
             tell=typer.echo,
         )
     )
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write it.")] = Path("bookings-report"),
+    *,
+    cohorts: Annotated[Path | None, typer.Option(help="The cohort list: csv or parquet.")] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="The archive: a directory, or the URL of an object store.")
+    ] = None,
+    studio: Annotated[str | None, typer.Option(help="The studio's name; address and key: the environment.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day to look at.")] = None,
+    by: Annotated[str | None, typer.Option(help="The column of the cohort list to group by.")] = None,
+) -> None:
+    """Run the notebooks and write each as a page that needs no internet; without options, on the demo data."""
+    from bookings_analytics.report import write_report  # noqa: PLC0415 - what runs notebooks is slow to import
+
+    day = since.date() if since else None
+    write_report(folder, cohorts=cohorts, archive=archive, studio=studio, since=day, by=by, tell=typer.echo)
 
 
 @app.command("demo-api")

@@ -4,6 +4,7 @@
     ├── ConfigurationError        a wrong or missing setting: base URL, key, studio
     ├── CohortError               a cohort list that can't be read as it stands
     ├── ArchiveError              an archive that can't be read or written as it stands
+    ├── ReportError               a notebook of a report failed
     ├── FetchInterrupted          the analyst stopped a fetch (also a KeyboardInterrupt)
     ├── InvalidResponseError      the API answered, but not with what its specification says
     ├── ConnectionFailedError     no complete answer: no connection, time-out, body cut short
@@ -56,6 +57,10 @@ class CohortError(BookingsError):
 
 class ArchiveError(BookingsError):
     """An archive can't be read or written as it stands."""
+
+
+class ReportError(BookingsError):
+    """A notebook of a report failed; the pages finished before it are kept."""
 
 
 class FetchInterrupted(BookingsError, KeyboardInterrupt):  # noqa: N818 - named like the KeyboardInterrupt it also is

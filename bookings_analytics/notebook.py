@@ -10,9 +10,9 @@ import polars as pl
 import vl_convert
 
 _RENDERER: Final = "bookings_analytics"
-_VEGA_LITE: Final = "application/vnd.vegalite.v5+json"  # JupyterLab 4.6 draws this and nothing newer
+VEGA_LITE: Final = "application/vnd.vegalite.v5+json"  # JupyterLab 4.6 draws this and nothing newer
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
-_COMPILER: Final = "5.8"  # of those that vl-convert has, the nearest to JupyterLab's 5.6
+COMPILER: Final = "5.8"  # of those that vl-convert has, the nearest to JupyterLab's 5.6
 _SCALE: Final = 2  # pixels of the picture for each of the chart's: sharp on a slide
 _EMBED_OPTIONS: Final = {
     "renderer": "svg",  # text stays text: sharp at any zoom, open to a screen reader
@@ -49,11 +49,11 @@ def setup() -> None:
 def _bundle(spec: dict[str, Any], **_options: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """Turn a chart into what a cell's output holds, and that into its metadata: the interface of Altair's renderers."""
     spec = spec | {"$schema": _SCHEMA}
-    picture = vl_convert.vegalite_to_png(spec, vl_version=_COMPILER, scale=_SCALE)
+    picture = vl_convert.vegalite_to_png(spec, vl_version=COMPILER, scale=_SCALE)
     width, height = struct.unpack_from(">II", picture, 16)  # where the PNG's header has them
     told = spec.get("description", "a chart without a description")
     embedded = spec | {"usermeta": {"embedOptions": _EMBED_OPTIONS} | spec.get("usermeta", {})}
     return (
-        {_VEGA_LITE: embedded, "image/png": picture, "text/plain": told},
+        {VEGA_LITE: embedded, "image/png": picture, "text/plain": told},
         {"image/png": {"width": width // _SCALE, "height": height // _SCALE, "alt": told}},
     )

@@ -35,7 +35,7 @@ LAYERS = [
     {"charts"},
     {"notebook", "tables"},
     {"demo"},
-    {"lab", "report", "unattended"},
+    {"lab", "report", "report_page", "unattended"},
     {"cli", "__init__", "__main__"},
 ]
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}

@@ -1,0 +1,138 @@
+"""`bookings-analytics report`: what it runs and writes, what it refuses, and that the key stays out of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+import bookings_analytics as ba
+from bookings_analytics import cli, lab, report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PARAMETERS = "base_url = None\nstudio_name = None\ncohort_file = None\narchive_path = None\nsince = None\nby = None"
+SHOW = "print([base_url, studio_name, cohort_file, archive_path, since, by])"
+CHART = """import bookings_analytics as ba, polars as pl
+ba.notebook.setup()
+ba.charts.seats_lost(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
+KEY = secrets.token_urlsafe(24)
+
+
+def write(folder: Path, name: str, *code: str) -> None:
+    cells = [{"cell_type": "markdown", "metadata": {}, "id": "head", "source": f"# About {name} </title>"}]
+    for i, source in enumerate(code):
+        made: dict[str, Any] = {"execution_count": None, "outputs": [], "metadata": {}, "id": f"cell-{i}"}
+        cells.append({"cell_type": "code", "source": source, **made})
+    cells[1]["metadata"] = {"tags": ["parameters"]}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook), "utf-8")
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for the folder that the notebooks come from."""
+    folder = tmp_path / "bundled"
+    (folder / "notebooks").mkdir(parents=True)
+    monkeypatch.setattr(lab, "bundled", lambda: folder)
+    return folder
+
+
+def run(folder: Path, *options: str) -> str:
+    done = CliRunner().invoke(cli.app, ["report", str(folder), *options], catch_exceptions=False)
+    return done.output
+
+
+def test_each_notebook_becomes_a_page_with_folded_code_and_pictures_and_an_index_lists_them(
+    bundled: Path, tmp_path: Path
+) -> None:
+    write(bundled, "01_seats", PARAMETERS, CHART)
+    write(bundled, "02_words", PARAMETERS, "print('<b>bold</b>')")
+    told = run(tmp_path / "out")
+
+    seats, words, index = [(tmp_path / "out" / name).read_text("utf-8") for name in
+                           ("01_seats.html", "02_words.html", "index.html")]  # fmt: skip
+    assert re.search(r"01_seats\.html\n.*02_words\.html\n.*index\.html: 2 pages\n", told, re.DOTALL)
+    assert "<title>About 01_seats &lt;/title&gt;</title>" in seats
+    assert re.search(r'<img src="data:image/png;base64,[\w+/=\n]+" alt="Seats that stayed empty[^"]* 12 in 40', seats)
+    assert (tmp_path / "out/01_seats-1.png").read_bytes().startswith(b"\x89PNG")
+    assert "<details><summary>Code</summary>" in words
+    assert "<pre>&lt;b&gt;bold&lt;/b&gt;\n</pre>" in words
+    assert 'href="01_seats.html"' in index
+    assert 'href="02_words.html"' in index
+    assert "demo data" in index
+    own_words = re.sub(r"<script>.*?</script>", "", seats, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!data:|index\.html|#)', own_words)
+
+
+def test_every_option_reaches_the_notebooks_and_the_key_stays_in_the_environment(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKINGS_BASE_URL", "https://acme.example")
+    monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "members.csv").write_text("customer_id\n1\n", "utf-8")
+    write(bundled, "01", PARAMETERS, SHOW, "import os; print(len(os.environ['BOOKINGS_API_KEY']))")
+    options = ["--cohorts", "members.csv", "--archive", "kept", "--studio", "mitte", "--since", "2026-05-01"]
+    run(tmp_path / "out", *options, "--by", "contract")
+
+    page = (tmp_path / "out/01.html").read_text("utf-8")
+    values = ["https://acme.example", "mitte", tmp_path / "members.csv", tmp_path / "kept", "2026-05-01", "contract"]
+    assert str([str(value) for value in values]).replace("'", "&#x27;") in page
+    assert "<pre>32\n</pre>" in page
+    assert not any(KEY.encode() in path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert "demo" not in (tmp_path / "out/index.html").read_text("utf-8")
+
+
+def test_an_archive_of_an_object_store_is_left_as_it_is(bundled: Path, tmp_path: Path) -> None:
+    write(bundled, "01", PARAMETERS, SHOW)
+    run(tmp_path / "out", "--archive", "s3://bucket/kept")
+    assert "s3://bucket/kept&#x27;, None" in (tmp_path / "out/01.html").read_text("utf-8")
+
+
+def test_a_page_that_would_show_the_key_is_not_written(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
+    write(bundled, "01", PARAMETERS, "import os; print(os.environ['BOOKINGS_API_KEY'])")
+    with pytest.raises(ba.ReportError, match="01 shows the API key") as raised:
+        run(tmp_path / "out")
+    assert KEY not in str(raised.value)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_cell_that_fails_is_named_and_the_pages_before_it_are_kept(bundled: Path, tmp_path: Path) -> None:
+    write(bundled, "01_fine", PARAMETERS, "print(1)")
+    write(bundled, "02_broken", PARAMETERS, "print(1)", "1 / 0")
+    with pytest.raises(
+        ba.ReportError, match=r"02_broken, cell \[3\], stopped with ZeroDivisionError: division by zero"
+    ):
+        run(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["01_fine.html", "index.html"]
+    assert "02_broken" not in (tmp_path / "out/index.html").read_text("utf-8")
+
+
+def test_an_option_that_no_notebook_takes_is_refused_before_anything_runs(bundled: Path, tmp_path: Path) -> None:
+    write(bundled, "01", "cohort_file = None", "1 / 0")
+    with pytest.raises(ba.ConfigurationError, match="No notebook has the parameter --since"):
+        report.write_report(tmp_path / "out", since=date(2026, 5, 1), tell=print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cohort_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ba.ConfigurationError, match=r"none\.csv is not a file"):
+        run(tmp_path / "out", "--cohorts", str(tmp_path / "none.csv"))
+
+
+def test_a_studio_without_address_and_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOOKINGS_BASE_URL", raising=False)
+    monkeypatch.delenv("BOOKINGS_API_KEY", raising=False)
+    with pytest.raises(ba.ConfigurationError, match="BOOKINGS_BASE_URL and BOOKINGS_API_KEY in the environment"):
+        run(tmp_path / "out", "--studio", "mitte")
