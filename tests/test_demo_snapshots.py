@@ -45,6 +45,12 @@ def test_it_holds_every_customer_of_the_list_on_every_day() -> None:
     assert set(fetches["outcome"]) == {"ok", "not_found", "access_disabled"}
 
 
+def test_the_readme_says_how_many_rows_it_has() -> None:
+    readme = (ROOT / "data" / "README.md").read_text("utf-8")
+    for name, table in (("observations", Archive.history), ("fetches", Archive.fetches)):
+        assert f"| `{name}` | {table(Archive(STORED)).collect().height:,} |" in readme
+
+
 def test_it_is_small_and_does_not_name_the_machine_it_was_made_on() -> None:
     contents = [content for _, content in files().values()]
     assert len(contents) < 20

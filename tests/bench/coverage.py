@@ -2,8 +2,9 @@
 
     uv run python tests/bench/coverage.py [COHORTS]
 
-Every figure comes from the public functions on simulated cohorts whose true rates are known (`tests/simulation.py`,
-seeded); `tests/test_coverage.py` checks the same on fewer cohorts.
+Every figure comes from the public functions on simulated cohorts whose true rates are known (`tests/simulation.py`) and
+on demo studios that know what happened (`tests/watching.py`), all seeded; `tests/test_coverage.py` and
+`tests/test_truth.py` check the same on fewer.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from statsmodels.stats.proportion import proportion_confint
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from simulation import CELLS, Cell, alike_classes, covered, simulate
+from watching import DAY, WEEK, watch
 
 import bookings_analytics as ba
+from bookings_analytics.demo import World
 
 SEED = 20250301
 CELL = ["rate", "correlation", "customers"]
@@ -73,8 +76,39 @@ def funnels(studios: int) -> None:
         print(f"| {rate} | {correlation} | {customers} | {outside:.1%} | {far:.1%} |", flush=True)
 
 
+def waits(studios: int) -> None:
+    print(f"\n### Conversion from the waiting list: {studios} demo studios, watched for eight weeks\n")
+    print("What happened to the waits in progress at a fetch, and to all; the mean rate; the intervals that hold it.\n")
+    print(
+        "| fetched | waits seen | seat seen at a fetch | seat in the end | seat at all | of all waits: seat at all ",
+        end="",
+    )
+    print("| mean rate | interval holds “seen” | holds “at all” | naive rate | naive interval holds “seen” |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    truth = {
+        "seen": pl.sum("n") / pl.sum("n_all"),
+        "seat": pl.sum("n_seat") / pl.sum("n"),
+        "end": pl.sum("n_kept") / pl.sum("n"),
+        "at_all": pl.sum("n_got") / pl.sum("n"),
+        "all": pl.sum("n_all_got") / pl.sum("n_all"),
+    }
+    found = [
+        pl.mean("conversion_rate"),
+        covered("conversion_rate", "seat").alias("holds_seat"),
+        covered("conversion_rate", "at_all").alias("holds_at_all"),
+    ]
+    worlds = (World(SEED + studio) for studio in range(studios))
+    daily_and_weekly = zip(*((watch(world, DAY), watch(world, WEEK)) for world in worlds), strict=True)
+    for fetched, watched in zip(("daily", "weekly"), daily_and_weekly, strict=True):
+        table = pl.DataFrame([row for rows in watched for row in rows]).with_columns(**truth)
+        ours, naive = (table.filter(rate=rate).select(found).row(0) for rate in ("conversion_rate", "naive"))
+        shares = [*table.select(*truth).row(0), *ours, *naive[:2]]
+        print(f"| {fetched} |", " | ".join(f"{share:.1%}" for share in shares), "|", flush=True)
+
+
 if __name__ == "__main__":
     number = int(sys.argv[1]) if sys.argv[1:] else 1000
     intervals(number)
     comparisons(number // 2)
     funnels(number // 10)
+    waits(number // 10)
