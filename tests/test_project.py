@@ -33,7 +33,7 @@ LAYERS = [
     {"intervals", "outcomes"},
     {"rates", "comparisons", "waits"},
     {"charts"},
-    {"notebook", "tables"},
+    {"exports", "notebook", "tables"},
     {"demo"},
     {"lab", "report", "report_page", "unattended"},
     {"cli", "__init__", "__main__"},

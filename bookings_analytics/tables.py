@@ -1,0 +1,148 @@
+"""Rates as a table to read: percent and counts, each interval in one column, little evidence marked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from bookings_analytics import schema
+from bookings_analytics.charts.frames import read
+from bookings_analytics.charts.style import NONE, counted, one_line, percent, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from narwhals.typing import IntoFrame
+
+_KNOWN: Final = {
+    name: kind
+    for frame in (
+        *(schema.BOOKING_VS_PARTICIPATION, schema.NO_SHOWS, schema.OUTCOME_COUNTS, schema.NO_SHOW_FUNNEL),
+        *(schema.COMPARISON, schema.WAITLIST_CONVERSION, schema.SEATS_LOST_WHILE_WAITING, schema.COVERAGE),
+    )
+    for name, kind in frame.items()
+}
+_DIVIDED_BY: Final = {  # the counts that add up to each rate's denominator
+    "booking_rate": ("n_customers",),
+    "participation_rate": ("n_customers",),
+    "seat_rate": ("n_requests",),
+    "cancellation_rate": ("n_requests",),
+    "attendance_rate": ("n_attended", "n_no_show"),
+    "no_show_rate": ("n_attended", "n_no_show"),
+    "conversion_rate": ("n_converted", "n_lapsed", "n_withdrawn"),
+    "clear_rate": ("n_slots",),
+}
+_PAIRS: Final = {"_ci": ("_ci_low", "_ci_high", "interval"), "_bounds": ("_min", "_max", "bounds")}
+_SMALL: Final = 30  # as in the charts: of fewer, a rate is anybody's guess
+_MARK: Final = "\N{NO-BREAK SPACE}*"
+
+
+@dataclass(frozen=True, repr=False)
+class ShownTable:
+    """A table that shows itself in a notebook, the same in every run.
+
+    Attributes:
+        texts: What the table says, cell by cell, under its headings.
+        html: The same as HTML.
+    """
+
+    texts: pl.DataFrame
+    html: str
+
+    def __repr__(self) -> str:
+        return f"<table of {counted(self.texts.height, 'row')} and {counted(self.texts.width, 'column')}>"
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def table(
+    rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+) -> ShownTable:
+    """Show a frame of rates as a table: a row a group, rates in percent, each interval in one column.
+
+    A rate of fewer than 30 is marked with a star. Choose columns with polars' `select` before.
+
+    Args:
+        rates: What any function of rates returned, or some columns of it.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``rates``, for its largest value first, or group values in the order wanted; None keeps the
+            order of ``rates``, which is that of its groups.
+
+    Raises:
+        ValueError: If ``rates`` has no column ``sort``.
+
+    Example:
+        >>> import polars as pl
+        >>> from bookings_analytics import rates
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2, 2],
+        ...     "outcome": ["attended", "no_show", "attended", "unrecorded"],
+        ... })
+        >>> table(rates.no_shows(outcomes).select("n_customers", "^no_show_rate.*$")).texts.row(0)
+        ('2', '33%', '5% to 82%', '25% to 50%')
+    """
+    from great_tables import GT  # noqa: PLC0415 - takes a second to import, which charts need not wait for
+
+    read_table = read(rates, schema=_KNOWN, needs=(), made_by="a function of rates", names=names, sort=sort)
+    rows = read_table.rows
+    columns = (
+        {" · ".join(map(_words, read_table.by)): [one_line(row["group"]) for row in rows]} if read_table.by else {}
+    )
+    shown = [name for name in rows[0] if name in _KNOWN] if rows else []
+    numbers = []
+    for name in shown:
+        for heading, column in _column(name, rows, shown):
+            columns[heading] = column
+            numbers += [heading] if _KNOWN[name].is_numeric() else []
+    texts = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    digest = hashlib.sha256(texts.write_json().encode()).hexdigest()[:12]  # great_tables' own id differs in every run
+    made = GT(texts, id=f"table-{digest}").cols_align("left").cols_align("right", numbers)
+    if any(_MARK in text for each in columns.values() for text in each):
+        made = made.tab_source_note(f"* of fewer than {_SMALL}")
+    return ShownTable(texts, made.as_raw_html())
+
+
+def _column(name: str, rows: list[dict[str, Any]], shown: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Write a column; that of a rate is followed by its interval and its bounds."""
+    if name.endswith(("_ci_low", "_ci_high", "_min", "_max")):
+        return
+    yield _words(name), [_text(name, row) for row in rows]
+    for low, high, called in _PAIRS.values():
+        if {name + low, name + high} <= set(shown):
+            write = _points_span if name == "difference" else span
+            yield f"{_words(name)}, {called}", [write(row[name + low], row[name + high]) for row in rows]
+
+
+def _text(name: str, row: Mapping[str, Any]) -> str:
+    value = row[name]
+    if value is None:
+        return NONE
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    if name.endswith("_h"):
+        return f"{value:,.0f} h"
+    if name == "dispersion":
+        return f"{value:.2f}"
+    if name == "difference":
+        return f"{_points(value)} pts"
+    parts = [row.get(count) for count in _DIVIDED_BY.get(name, ())]
+    small = bool(parts) and None not in parts and sum(part for part in parts if part is not None) < _SMALL
+    return percent(value) + _MARK * small
+
+
+def _points(difference: float) -> str:
+    whole = round(100 * difference)
+    return f"{whole:+}".replace("-", "\N{MINUS SIGN}") if whole else "0"
+
+
+def _points_span(low: float | None, high: float | None) -> str:
+    return NONE if low is None or high is None else f"{_points(low)} to {_points(high)}"
+
+
+def _words(name: str) -> str:
+    return name.removeprefix("n_").removesuffix("_h").replace("_", " ")
