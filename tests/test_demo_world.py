@@ -92,6 +92,11 @@ def test_the_stored_cohort_list_is_the_one_the_seed_makes() -> None:
     assert made.stderr == b""
 
 
+def test_the_bundled_class_titles_are_those_of_the_classes() -> None:
+    stored = pl.read_csv(Path(__file__).parents[1] / "data" / "classes.csv")
+    assert stored.rows() == [(studio_class.class_id, studio_class.title) for studio_class in CLASSES]
+
+
 def test_some_customers_of_every_cohort_book_nothing() -> None:
     booked = WORLD.changes["customer_id"].unique().implode()
     idle = WORLD.cohorts.filter(~pl.col("customer_id").is_in(booked))
