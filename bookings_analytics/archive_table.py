@@ -17,6 +17,7 @@ latest_fetches      the last fetch and the last successful one of each customer:
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
@@ -48,6 +49,7 @@ KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those wh
 RENEWED_EVERY: Final = 20  # adds; how many of them an add has to read beside the latest tables, at most
 _PATIENCE: Final = 60.0  # seconds that a writer goes on trying against others
 _LONGEST_PAUSE: Final = 0.2
+_UNFIT: Final = re.compile(r"[\[\]^|\\%\x00-\x1f]")
 WRITER: Final = WriterProperties(compression="ZSTD")
 
 
@@ -173,23 +175,36 @@ class ArchiveTable:
         self.directory = None if "://" in self.location else Path(self.location).expanduser().resolve()
         self._root = str(self.directory or self.location.rstrip("/"))
         self._storage_options = dict(storage_options) if storage_options else None
+        if self.directory and (unfit := _UNFIT.search(self.directory.as_posix())):
+            raise ArchiveError(
+                f"The path {self.directory} has the character {unfit[0]!r}, with which Delta Lake finds no directory. "
+                "Name another directory."
+            )
 
     def open(self) -> Snapshot | None:
         """Open the table as it is now; None if nothing has been added yet.
 
         Raises:
-            ArchiveError: Something else is there, or a newer format.
+            ArchiveError: It can't be read, something else is there, or a newer format.
         """
-        if not DeltaTable.is_deltatable(self._root, self._storage_options):
-            self._refuse_other_content()
-            return None
-        table = DeltaTable(self._root, storage_options=self._storage_options)
+        if self.directory and self.directory.is_file():
+            raise ArchiveError(f"{self.location} is a file. Name a directory for the archive.")
+        try:
+            if not DeltaTable.is_deltatable(self._root, self._storage_options):
+                self._refuse_other_content()
+                return None
+            table = DeltaTable(self._root, storage_options=self._storage_options)
+        except (DeltaError, OSError) as error:
+            raise ArchiveError(
+                f"The archive {self.location} can't be opened: {_in_a_line(error)}. Check that it can be reached and read (for an "
+                "object store: storage_options), and update bookings_analytics if a newer version wrote it."
+            ) from error
         written = table.metadata().configuration.get(_FORMAT_KEY)
         if written is None:
             raise ArchiveError(f"{self.location} holds another Delta table. Name an empty directory, or an archive.")
-        if int(written) > FORMAT:
+        if written != str(FORMAT):
             raise ArchiveError(
-                f"The archive {self.location} is of format {written}, and this version reads up to {FORMAT}. "
+                f"The archive {self.location} is of format {written}, and this version knows {FORMAT}. "
                 "Update bookings_analytics."
             )
         return Snapshot(table, self._root, self._storage_options)
@@ -217,10 +232,10 @@ class ArchiveTable:
                 now = self.open()
                 if now is None or (snapshot is not None and now.version == snapshot.version):
                     raise ArchiveError(
-                        f"The archive {self.location} can't be written: {error}. Nothing was written; when that is "
+                        f"The archive {self.location} can't be written: {_in_a_line(error)}. Nothing was written; when that is "
                         "put right, try again."
                     ) from error
-                problem = f"others write to it. Try again when they are done ({error})"
+                problem = f"others write to it. Try again when they are done ({_in_a_line(error)})"
             if time.monotonic() > give_up_at:
                 raise ArchiveError(f"The archive {self.location} could not be written for a minute: {problem}.")
             time.sleep(pause)
@@ -244,17 +259,31 @@ class ArchiveTable:
         )
 
     def _refuse_other_content(self) -> None:
-        if self.directory is None or not self.directory.exists():
-            return
-        if not self.directory.is_dir():
-            raise ArchiveError(f"{self.location} is a file. Name a directory for the archive.")
-        own = ("_delta_log", ".")
-        others = sorted(path.name for path in self.directory.iterdir() if not path.name.startswith(own))
+        if self.directory is None:
+            others = self._in_object_store()
+        elif self.directory.exists():
+            own = ("_delta_log", ".")  # what a writer that was killed left, and what file managers put everywhere
+            others = sorted(path.name for path in self.directory.iterdir() if not path.name.startswith(own))
+        else:
+            others = []
         if others:
             raise ArchiveError(
                 f"{self.location} holds something else than an archive: {', '.join(others[:3])}. "
                 "Name an empty directory, or one that does not exist yet."
             )
+
+    def _in_object_store(self) -> list[str]:
+        """Look for any object below the URL, by reading a line: neither Delta nor polars only lists them."""
+        lines = pl.scan_lines(f"{self._root}/**/*", storage_options=self._storage_options, include_file_paths=FILE)
+        try:
+            return lines.head(1).collect()[FILE].to_list()
+        except pl.exceptions.ComputeError:
+            return ["binary files"]
+
+
+def _in_a_line(error: Exception) -> str:
+    """Give an error's message without the colours and line breaks of a terminal."""
+    return " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
 
 
 def _with_table(**frames: pl.DataFrame) -> pl.DataFrame:
