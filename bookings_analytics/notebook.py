@@ -31,7 +31,8 @@ def setup() -> None:
 
     Every Altair chart is then stored in the notebook twice, as Vega-Lite 5, which JupyterLab draws without internet and
     lets the reader point at, and as a picture for everything else, both with the chart's description as alternative
-    text. Polars frames show up to 60 rows, all columns, and floats with three decimals.
+    text. Polars frames show up to 60 rows, all columns, floats with three decimals, and neither shape nor
+    types.
 
     Example:
         >>> import altair as alt
@@ -48,7 +49,14 @@ def setup() -> None:
     """
     alt.renderers.register(_RENDERER, _bundle)
     alt.renderers.enable(_RENDERER)
-    pl.Config(tbl_rows=60, tbl_cols=-1, fmt_str_lengths=60, float_precision=3)
+    pl.Config(
+        tbl_rows=60,
+        tbl_cols=-1,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        fmt_str_lengths=60,
+        float_precision=3,
+    )
 
 
 def _bundle(spec: dict[str, Any], **_options: object) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -129,7 +129,7 @@ def _text(name: str, row: Mapping[str, Any]) -> str:
     if name == "dispersion":
         return f"{value:.2f}"
     if name == "difference":
-        return f"{_points(value)} pts"
+        return f"{_points(value)} pp"
     parts = [row.get(count) for count in _DIVIDED_BY.get(name, ())]
     small = bool(parts) and None not in parts and sum(part for part in parts if part is not None) < _SMALL
     return percent(value) + _MARK * small

@@ -269,7 +269,7 @@ def test_a_group_whose_attendance_was_never_recorded_says_so() -> None:
 def test_the_funnel_tells_how_many_groups_it_can_not_place() -> None:
     drawn = chart("no_show_funnel", FRAMES["no_show_funnel"])
 
-    assert "Not drawn, as nobody recorded attendance: 1." in drawn.to_dict(validate=False)["description"]
+    assert "Not drawn, without a recorded seat: 1." in drawn.to_dict(validate=False)["description"]
 
 
 def test_a_funnel_of_nothing_recorded_has_nothing_to_show() -> None:
@@ -449,11 +449,11 @@ def test_booking_and_participation_tell_counts_rates_and_the_gap() -> None:
     assert row["booked"] == f"75% ({low:.0%} to {high:.0%}), 3 of 4"
     assert row["took_part"].startswith("25% (")
     assert row["took_part"].endswith("), 1 of 4")
-    assert (row["gap"], row["n"], row["n_not_read"]) == ("50 pts", "4", 1)
+    assert (row["gap"], row["n"], row["n_not_read"]) == ("50 pp", "4", 1)
     assert (row["participation_rate_min"], row["participation_rate_max"]) == (0.25, 0.5)
     assert spec["description"] == (
         "Customers who booked, and who took part, by cohort. 4 customers in 1 cohort. Not counted: 1 who could not be "
-        "read. new: 75% booked, 25% took part, a gap of 50 pts."
+        "read. new: 75% booked, 25% took part, a gap of 50 pp."
     )
     assert spec["title"]["subtitle"][0] == "4 customers in 1 cohort. Not counted: 1 who could not be read."
 
@@ -547,8 +547,8 @@ def test_differences_tell_the_baseline_and_which_interval_leaves_out_zero() -> N
 
     assert {row["group"]: row["apart"] for row in data_of(spec) if "apart" in row} == {"Spinning": True, "2": False}
     assert spec["description"] == (
-        "Difference in no-show rate from Yoga, by class. Yoga: 7% of 2,210 seats. Spinning: +5 pts (+2 to +9). "
-        "2: 0 pts (\N{MINUS SIGN}3 to +2)."
+        "Difference in no-show rate from Yoga, by class. Yoga: 7% of 2,210 seats. Spinning: +5 pp (+2 to +9). "
+        "2: 0 pp (\N{MINUS SIGN}3 to +2)."
     )
 
 

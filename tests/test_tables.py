@@ -65,7 +65,7 @@ def test_groups_are_named_and_put_in_the_order_wanted() -> None:
 
 def test_differences_are_in_points_and_hours_in_hours() -> None:
     compared = pl.DataFrame({"difference": [0.051, -0.2], "difference_ci_low": -0.3, "difference_ci_high": 0.001})
-    assert table(compared).texts.rows() == [("+5 pts", "−30 to 0"), ("−20 pts", "−30 to 0")]  # noqa: RUF001 - as shown
+    assert table(compared).texts.rows() == [("+5 pp", "−30 to 0"), ("−20 pp", "−30 to 0")]  # noqa: RUF001 - as shown
     gaps = pl.DataFrame({"median_gap_h": [1234.4], "dispersion": [1.234]})
     assert table(gaps).texts.rows() == [("1,234 h", "1.23")]
 

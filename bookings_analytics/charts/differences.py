@@ -62,7 +62,7 @@ def differences(
         ...     "baseline_n": [2210],
         ... })
         >>> charts.differences(comparison).description
-        'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 pts ...'
+        'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 pp ...'
     """
     table = read(comparison, schema=COMPARISON, needs=COMPARISON, made_by="compare", names=names, sort=sort)
     if not table.rows:
@@ -77,7 +77,7 @@ def differences(
     for row in table.rows:
         known = row["difference"] is not None
         row["apart"] = known and (row["difference_ci_low"] > 0 or row["difference_ci_high"] < 0)
-        row["told"] = _points(row["difference"]) + " pts" * known
+        row["told"] = _points(row["difference"]) + " pp" * known
         row["range"] = f"{_points(row['difference_ci_low'])} to {_points(row['difference_ci_high'])}"
         row["against"] = f"{percent(row['value'])} against {percent(row['baseline_value'])}"
         row["count"] = f"{row['n']:,}"

@@ -112,7 +112,7 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     )
     unseen = len(table.rows) - len(rows)
     if unseen:
-        base += f" Not drawn, as nobody recorded attendance: {unseen:,}."
+        base += f" Not drawn, without a recorded seat: {unseen:,}."
     return finish(
         layers,
         title=title(heading, base, _READING),

@@ -105,7 +105,7 @@ def booking_vs_participation(
         title=title(
             heading,
             base,
-            f"Thin line: confidence interval.{' Pale band: if all whose attendance nobody recorded had come.' * bands}",
+            f"Thin line: confidence interval. Grey: the gap.{' Pale blue: had all come whom nobody recorded.' * bands}",
         ),
         description=f"{heading}. {base} {_finding(table)}",
         **rows.size,
@@ -125,7 +125,7 @@ def _texts(row: Mapping[str, Any]) -> dict[str, str]:
     return {
         "booked": f"{interval(row, 'booking_rate')}, {row['n_booked']:,} of {n}",
         "took_part": f"{interval(row, 'participation_rate')}, {row['n_participated']:,} of {n}",
-        "gap": f"{100 * _gap(row):.0f} pts",
+        "gap": f"{100 * _gap(row):.0f} pp",
         "n": n,
     }
 
