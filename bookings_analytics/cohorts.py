@@ -28,7 +28,7 @@ def read_cohorts(source: CohortsSource, *, separator: str = ",") -> pl.DataFrame
     Args:
         source: The path of a csv or parquet file, a polars frame, or customer ids. A file or frame needs a column
             `customer_id`; `cohort` ("all" if absent) and `studio` (empty if absent) are optional; every further
-            column is kept, to group by.
+            column is kept, to group by. A frame may be `result.cohorts`; its `fetch_outcome` is dropped.
         separator: What stands between the values of a csv file.
 
     Returns:
@@ -75,9 +75,10 @@ def _load(source: CohortsSource, separator: str) -> tuple[str, pl.DataFrame]:
     """Load any source into a frame as it stands, and say how messages call it."""
     match source:
         case pl.DataFrame():
-            return "the cohorts frame", source
+            # A frame that a fetch gave back says how that fetch went; whoever asks again finds out anew.
+            return "the cohorts frame", source.drop("fetch_outcome", strict=False)
         case pl.LazyFrame():
-            return "the cohorts frame", source.collect()
+            return _load(source.collect(), separator)
         case str() | Path():
             return str(source), _load_file(Path(source), separator)
     ids: list[object] = list(source)

@@ -173,6 +173,12 @@ def test_what_was_read_can_be_read_again() -> None:
     assert read_cohorts(cohorts).equals(cohorts)
 
 
+def test_the_cohorts_of_a_result_can_be_read_again() -> None:
+    cohorts = read_cohorts([1, 2])
+    assert read_cohorts(cohorts.with_columns(fetch_outcome=pl.lit("ok"))).equals(cohorts)
+    assert read_cohorts(cohorts.lazy().with_columns(fetch_outcome=pl.lit("ok"))).equals(cohorts)
+
+
 def test_every_column_that_results_use_is_reserved() -> None:
     assert {"outcome", "fetch_outcome", "n_customers", "no_show_rate", "no_show_rate_ci_low"} <= schema.RESERVED
     assert not schema.RESERVED & set(schema.COHORTS)
