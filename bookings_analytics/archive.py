@@ -15,16 +15,8 @@ import polars as pl
 from bookings_analytics import archive_upkeep, schema
 from bookings_analytics.archive_changes import Added, changes, checked, newer
 from bookings_analytics.archive_coverage import coverage
-from bookings_analytics.archive_table import (
-    BOOKING,
-    FILE,
-    ArchiveTable,
-    Kind,
-    Snapshot,
-    as_text,
-    last_fetches,
-    last_seen,
-)
+from bookings_analytics.archive_snapshot import BOOKING, FILE, Kind, Snapshot, as_text, last_fetches, last_seen
+from bookings_analytics.archive_table import ArchiveTable
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
 from bookings_analytics.errors import ArchiveError, CohortError
 from bookings_analytics.results import CUSTOMER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.archive_table import BOOKING, as_text
+from bookings_analytics.archive_snapshot import BOOKING, as_text
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.results import CUSTOMER
 
@@ -50,12 +50,21 @@ def checked(result: FetchResult) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Take the rows of a result as the table has them: without customers never asked, and statuses as text."""
     fetches = result.fetches.filter(pl.col("outcome") != "not_fetched").cast(as_text(schema.FETCHES))
     bookings = result.bookings.cast(as_text(schema.BOOKINGS))
-    twice = fetches.filter(pl.struct(CUSTOMER).is_duplicated())
-    unread = bookings.join(fetches.filter(pl.col("outcome") == "ok"), on=CUSTOMER, how="anti")
+    read = fetches.filter(pl.col("outcome") == "ok")
+    counts = bookings.group_by(CUSTOMER).agg(held=pl.len())
+    held = pl.col("held").fill_null(0)
+    miscounted = read.join(counts, on=CUSTOMER, how="left").filter(pl.col("n_bookings").ne_missing(held))
     for rows, problem in (
-        (twice, "holds two fetches of it. Add one result after the other"),
-        (unread, "holds bookings of it, but no successful fetch. Add the result as fetch_bookings gave it"),
+        (
+            fetches.filter(pl.struct(CUSTOMER).is_duplicated()),
+            "holds two fetches of it. Add one result after the other",
+        ),
+        (
+            bookings.join(read, on=CUSTOMER, how="anti"),
+            "holds bookings of it, but no successful fetch. Add the result as fetch_bookings gave it",
+        ),
         (bookings.filter(pl.struct(BOOKING).is_duplicated()), "holds a booking of it twice. Leave one out"),
+        (miscounted, "lacks bookings that were read. Those of fetch_bookings(archive=…) are in that archive already"),
     ):
         for studio, customer_id in rows.select(CUSTOMER).head(1).iter_rows():
             raise ArchiveError(f"Customer {customer_id} of studio {studio!r}: the result {problem}.")

@@ -7,7 +7,8 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from bookings_analytics.archive_table import ERASING_KEY, KEPT_HOURS, RENEWED_EVERY, RETENTION_KEYS, WRITER, Snapshot
+from bookings_analytics.archive_snapshot import ERASING_KEY, RENEWED_EVERY, WRITER, Snapshot
+from bookings_analytics.archive_table import KEPT_HOURS, RETENTION_KEYS
 from bookings_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:

@@ -148,6 +148,7 @@ def test_a_failed_fetch_before_the_last_is_skipped(archive: Archive) -> None:
         ([(10, "BOOKED")], [("failed", 0)], "no successful fetch"),
         ([(10, "BOOKED")], [], "no successful fetch"),
         ([(10, "BOOKED"), (10, "CANCELED")], [("ok", 0)], "a booking of it twice"),
+        ([(10, "BOOKED")], [("ok", 0)], "lacks bookings that were read"),
     ],
 )
 def test_a_result_that_contradicts_itself_is_refused(
@@ -229,7 +230,7 @@ def of_a_later_version(archive: Archive) -> Archive:
 
 
 def test_an_unknown_status_is_named_with_its_booking_and_file(of_a_later_version: Archive) -> None:
-    said = r"booking_status is 'OVERBOOKED' in booking 10 of customer 1, studio 'mitte', in the file .*/table=observations/"
+    said = r"booking_status is 'OVERBOOKED' in booking 10 of customer 1, studio 'mitte', in the file .*/table=observ"
     for read in (of_a_later_version.history, of_a_later_version.bookings):
         with pytest.raises(ba.ArchiveError, match=said):
             read()
@@ -268,7 +269,7 @@ def test_cohorts_are_told_what_the_last_fetch_of_each_customer_came_to(archive: 
 def test_cohorts_without_a_studio_fit_an_archive_of_one_only(archive: Archive) -> None:
     archive.add(result(at(0), {1: {}}))
     archive.add(result(at(0), {2: {}}, studio="nord"))
-    with pytest.raises(ba.CohortError, match="row 1 of the cohorts names no studio, and .* has 2: mitte, nord"):
+    with pytest.raises(ba.CohortError, match=r"row 1 of the cohorts names no studio, and .* has 2: mitte, nord"):
         archive.cohorts([1])
     named = pl.DataFrame({"customer_id": [1, 1], "studio": ["mitte", "nord"]})
     assert archive.cohorts(named).collect()["fetch_outcome"].to_list() == ["ok", "not_fetched"]
@@ -278,12 +279,13 @@ def test_cohorts_without_a_studio_fit_an_archive_of_one_only(archive: Archive) -
 
 
 def test_coverage_by_hand(archive: Archive) -> None:
-    for day, answers in {
+    fetched: dict[float, dict[int, Answer]] = {
         0: {1: {}, 2: {}},
         1: {1: {}, 2: "failed"},
         3: {1: {}},
         17.5: {1: {}, 2: {}, 3: "failed"},
-    }.items():
+    }
+    for day, answers in fetched.items():
         archive.add(result(at(day), answers))
     archive.add(result(at(0), {1: {}}, studio="nord"))
     # mitte: customer 1 after 24, 48 and 348 hours, customer 2 after 420, customer 3 never; nord: once
@@ -424,10 +426,8 @@ def test_an_archive_that_needs_a_newer_delta_lake_is_refused(archive: Archive, t
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(
-        ba.ArchiveError, match=r"The archive .*/file/archive can't be opened: [^\n\x1b]*Not a directory"
-    ):
-        Archive(tmp_path / "file" / "archive")
+    with pytest.raises(ba.ArchiveError, match=r"^The archive .*/file/archive can't be written: [^\n\x1b]*try again"):
+        Archive(tmp_path / "file" / "archive").add(result(at(0), {1: {}}))
 
 
 # Any course of fetches, compactions and erasures, against a reading of the snapshots themselves

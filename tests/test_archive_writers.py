@@ -29,6 +29,7 @@ import bookings_analytics as ba
 from bookings_analytics import archive_table, archive_upkeep
 from bookings_analytics.archive import Archive
 from bookings_analytics.archive_changes import Added
+from bookings_analytics.archive_snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,14 +88,14 @@ def test_two_processes_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
 
 def between(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Let something happen between the moment when the next add has read what is known and its commit."""
-    append = archive_table.Snapshot.append
+    append = Snapshot.append
 
     def after_that(*args: Any) -> int:
-        monkeypatch.setattr(archive_table.Snapshot, "append", append)
+        monkeypatch.setattr(Snapshot, "append", append)
         happens()
         return append(*args)
 
-    monkeypatch.setattr(archive_table.Snapshot, "append", after_that)
+    monkeypatch.setattr(Snapshot, "append", after_that)
 
 
 def test_an_add_that_was_overtaken_compares_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
