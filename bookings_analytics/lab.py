@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 DEFAULT_FOLDER: Final = Path("bookings-notebooks")
+FIRST_NOTEBOOK: Final = "01_fetch_a_cohort.ipynb"  # 00 only says what the others are about
 
 _PACKAGE: Final = Path(__file__).parent
 _IN_WHEEL: Final = _PACKAGE / "_bundled"  # where pyproject.toml puts them
@@ -94,14 +95,12 @@ def start(folder: Path, options: Sequence[str] = ()) -> NoReturn:
         folder: What `prepare` gave.
         options: Further options of JupyterLab.
 
-    Raises:
-        ConfigurationError: The folder has no notebooks.
     """
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command = [
         *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={folder.resolve()}",
-        f"--LabApp.default_url=/lab/tree/notebooks/{notebooks(folder)[0].name}",
+        f"--LabApp.default_url=/lab/tree/notebooks/{FIRST_NOTEBOOK}",
         *as_root,
         *options,
     ]

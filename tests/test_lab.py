@@ -17,7 +17,7 @@ import bookings_analytics as ba
 from bookings_analytics import cli, lab
 
 CLONE = Path(__file__).parent.parent
-FIRST = min((CLONE / "notebooks").glob("*.ipynb")).name
+FIRST = "01_fetch_a_cohort.ipynb"
 
 
 class Started:
