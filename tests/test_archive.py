@@ -138,6 +138,14 @@ def test_a_failed_fetch_before_the_last_is_skipped(archive: Archive) -> None:
     assert archive.add(result(at(0), {1: "failed"})) == Added(skipped=1)
 
 
+def test_a_compaction_remembers_the_last_success_behind_a_failure(archive: Archive) -> None:
+    archive.add(result(at(1), {1: {10: "BOOKED"}}))
+    archive.add(result(at(2), {1: "failed"}))
+    archive.compact()
+    assert archive.add(result(at(0), {1: {}})) == Added(skipped=1)
+    assert archive.add(result(at(3), {1: {10: "BOOKED"}})) == Added(unchanged=1, fetches=1)
+
+
 # A result that contradicts itself
 
 
