@@ -95,12 +95,16 @@ def start(folder: Path, options: Sequence[str] = ()) -> NoReturn:
         folder: What `prepare` gave.
         options: Further options of JupyterLab.
 
+    Raises:
+        ConfigurationError: The folder has no notebooks.
     """
+    names = [path.name for path in notebooks(folder)]
+    opened = FIRST_NOTEBOOK if FIRST_NOTEBOOK in names else names[0]
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command = [
         *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={folder.resolve()}",
-        f"--LabApp.default_url=/lab/tree/notebooks/{FIRST_NOTEBOOK}",
+        f"--LabApp.default_url=/lab/tree/notebooks/{opened}",
         *as_root,
         *options,
     ]
