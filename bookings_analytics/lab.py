@@ -78,14 +78,22 @@ def prepare(folder: Path | None, *, tell: Callable[[str], None]) -> Path:
 
 
 def _copy(source: Path, target: Path) -> Iterator[Path]:
-    """Copy a folder's files, and give those that were there already with other content."""
+    """Copy what a folder holds, and give what was there already with other content; an archive is one thing."""
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(path for path in source.iterdir() if path.is_file()):
+    for path in sorted(source.iterdir()):
         there = target / path.name
+        if path.name.startswith("."):
+            continue  # what JupyterLab left in a clone
         if not there.exists():
-            shutil.copyfile(path, there)
-        elif there.read_bytes() != path.read_bytes():
+            _ = shutil.copytree(path, there) if path.is_dir() else shutil.copyfile(path, there)
+        elif _content(there) != _content(path):
             yield there
+
+
+def _content(path: Path) -> dict[Path, bytes]:
+    """Read a file, or all files of a folder."""
+    files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+    return {each.relative_to(path): each.read_bytes() for each in files}
 
 
 def start(folder: Path, options: Sequence[str] = ()) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import os
 import re
@@ -19,20 +20,22 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CLONE: Final = Path(__file__).parent.parent
 SCREENSHOTS: Final = CLONE / ".screenshots"  # to be looked at; git ignores them
 NOTEBOOKS: Final = sorted(path.name for path in (CLONE / "notebooks").glob("*.ipynb"))
+PROGRAM: Final = Path(sys.executable).parent / "bookings-analytics"
 LOOPBACK: Final = "127.0.0.1"
 FAILURES: Final = ".jp-OutputArea :is([data-mime-type*=error], [data-mime-type*=stderr])"
 VEGA_LITE: Final = "application/vnd.vegalite.v5+json"
-WAIT: Final = 120_000  # milliseconds, at most: a machine may be busy
+WAIT: Final = 60_000  # milliseconds, at most: a machine may be busy
 WIDTH, WIDE, TALL = 1100, 1600, 9000  # pixels; JupyterLab draws only what is in view
 
 # What runs in the page.
 RAN_OR_FAILED: Final = """() => {
-    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each => each.innerText);
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each => each.innerText)
+        .filter(each => each);  // a cell with its code folded away has none
     const idle = document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]');
     const failed = document.querySelector('.jp-OutputArea [data-mime-type*=error]');
     return idle && (failed || prompts.every(each => /^\\[\\d+\\]:$/.test(each)));
@@ -86,7 +89,8 @@ class Tab:
         return tab
 
     def _let_through(self, route: Route) -> None:
-        if urlsplit(route.request.url).hostname == LOOPBACK:
+        asked = urlsplit(route.request.url)
+        if asked.hostname == LOOPBACK or asked.scheme in ("file", "data"):
             route.continue_()
         else:
             self.blocked.append(route.request.url)
@@ -100,7 +104,7 @@ class Tab:
         """Point at a mark of every chart, and read what it tells; scrolling in between hides the one before."""
         told = []
         for chart in self.page.locator(".vega-embed svg.marks").all():
-            mark = chart.locator(".role-mark:is(.mark-symbol, .mark-rect) path:not([d=''])").last
+            mark = chart.locator(".role-mark:is(.mark-symbol, .mark-rect) path:not([d='']):not([d*='h0v'])").last
             mark.hover(force=True)
             tip = self.page.locator("#vg-tooltip-element.visible")
             tip.wait_for()
@@ -122,6 +126,13 @@ class Tab:
         return counts
 
 
+def closed_off(home: Path) -> dict[str, str]:
+    """Give an environment without the user's own settings, in which only loopback can be reached."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "BOOKINGS"))}
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), f"http://{LOOPBACK}:9")
+    return own | nowhere | {"NO_PROXY": LOOPBACK, "HOME": str(home)}
+
+
 @dataclass(frozen=True)
 class Lab:
     """A running `bookings-analytics lab`."""
@@ -139,21 +150,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     (elsewhere / "kernel.json").write_text(
         '{"argv": ["/nowhere/python"], "display_name": "other", "language": "python"}'
     )
-    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), f"http://{LOOPBACK}:9")
-    own = {"HOME": "home", "JUPYTER_DATA_DIR": "user", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "run"}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "BOOKINGS"))},
-        **{name: str(at / folder) for name, folder in own.items()},
-        **nowhere,
-        "NO_PROXY": LOOPBACK,
-    }
+    environment = closed_off(at) | {"JUPYTER_DATA_DIR": str(at / "user")}
     with socket.create_server((LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
-    program = Path(sys.executable).parent / "bookings-analytics"
     options = ["--no-browser", "--port", str(port), "--ServerApp.port_retries=0", "--IdentityProvider.token=token"]
     with (
         (at / "log").open("w") as log,
-        subprocess.Popen([program, "lab", at / "mine", *options], env=environment, stdout=log, stderr=log) as server,
+        subprocess.Popen([PROGRAM, "lab", at / "mine", *options], env=environment, stdout=log, stderr=log) as server,
     ):
         try:
             until_it_answers(port, server, at / "log")
@@ -199,7 +202,7 @@ def visit(request: pytest.FixtureRequest, browser: Browser, lab: Lab) -> Iterato
     stored = charts_in(path)
     tab = Tab.open(browser, viewport={"width": WIDTH, "height": TALL})
     page = tab.page
-    page.goto(f"{lab.url}/lab/tree/notebooks/{request.param}?token={lab.token}")
+    page.goto(f"{lab.url}/lab/tree/notebooks/{request.param}?reset&token={lab.token}")  # no tabs of an earlier visit
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     drawn = page.locator(".jp-OutputArea .vega-embed svg.marks")
@@ -303,11 +306,83 @@ def test_what_is_saved_is_what_was_stored(visit: Visit) -> None:
 
 def test_it_is_pictured_narrow_and_wide_light_and_dark(visit: Visit, request: pytest.FixtureRequest) -> None:
     tab, name = visit.tab, request.node.callspec.id
+    height = tab.page.evaluate(HEIGHT)
     for theme in ("Dark", "Light"):
         menu(tab.page, "Settings", "Theme", f"JupyterLab {theme}")
         tab.page.locator(f"body[data-jp-theme-name='JupyterLab {theme}']").wait_for(state="attached")
         for width in (WIDTH, WIDE):
-            tab.page.set_viewport_size({"width": width, "height": TALL})
-            tab.page.set_viewport_size({"width": width, "height": int(tab.page.evaluate(HEIGHT)) + 40})
+            tab.page.set_viewport_size({"width": width, "height": int(height) + 40})
+            tab.page.wait_for_function(f"least => ({HEIGHT})() > least", arg=0.7 * height)  # laid out anew
             tab.screenshot(f"{name}-{theme.lower()}-{width}")
-            assert (SCREENSHOTS / f"{name}-{theme.lower()}-{width}.png").stat().st_size > 20_000
+            assert (SCREENSHOTS / f"{name}-{theme.lower()}-{width}.png").stat().st_size > 100_000
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo data's report."""
+    at = tmp_path_factory.mktemp("report")
+    subprocess.run([PROGRAM, "report", at / "pages"], env=closed_off(at), check=True, capture_output=True)
+    return at / "pages"
+
+
+@pytest.fixture
+def serious_violations() -> Callable[[Page], list[str]]:
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+
+    def find(page: Page) -> list[str]:
+        page.evaluate(axe)
+        found = page.evaluate("() => axe.run()")
+        assert found["passes"]
+        return [
+            f"{each['id']}: {each['nodes'][0]['html'][:300]}"
+            for each in found["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+
+    return find
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_page_of_the_report_draws_its_charts_and_is_open_to_everyone(
+    browser: Browser, report: Path, serious_violations: Callable[[Page], list[str]], name: str
+) -> None:
+    stem = name.removesuffix(".ipynb")
+    tab = Tab.open(browser, viewport={"width": WIDTH, "height": 900})
+    tab.page.goto((report / f"{stem}.html").as_uri())
+    stored = charts_in(CLONE / "notebooks" / name)
+    drawn = tab.page.locator("figure [role=graphics-document]:has(svg.marks)")
+    if stored:
+        drawn.nth(len(stored) - 1).wait_for()
+
+    told = [chart["data"][VEGA_LITE]["description"] for chart in stored]
+    assert [each.get_attribute("aria-label") for each in drawn.all()] == told
+    assert serious_violations(tab.page) == []
+    SCREENSHOTS.mkdir(exist_ok=True)
+    tab.page.screenshot(path=SCREENSHOTS / f"{stem}-report.png", full_page=True)
+    assert len(tab.tooltips()) == len(stored)
+    assert all(before == 0 < after for before, after in tab.picked())
+    assert tab.errors == []
+    assert tab.blocked == []
+    tab.context.close()
+
+
+def test_without_scripts_as_in_a_mail_a_page_shows_pictures_with_the_same_words(browser: Browser, report: Path) -> None:
+    name = min(name for name in NOTEBOOKS if charts_in(CLONE / "notebooks" / name))
+    tab = Tab.open(browser, java_script_enabled=False)
+    tab.page.goto((report / name.replace(".ipynb", ".html")).as_uri())
+    stored = charts_in(CLONE / "notebooks" / name)
+    told = [each.get_attribute("alt") for each in tab.page.get_by_role("img").all()]
+    assert told == [chart["data"][VEGA_LITE]["description"] for chart in stored]
+    tab.context.close()
+
+
+def test_the_reports_index_leads_to_every_page(
+    browser: Browser, report: Path, serious_violations: Callable[[Page], list[str]]
+) -> None:
+    tab = Tab.open(browser)
+    tab.page.goto((report / "index.html").as_uri())
+    assert serious_violations(tab.page) == []
+    for link in tab.page.get_by_role("main").get_by_role("link").all():
+        assert (report / str(link.get_attribute("href"))).is_file()
+    assert tab.page.get_by_role("link").count() == len(NOTEBOOKS)
+    tab.context.close()

@@ -42,6 +42,14 @@ def run(*arguments: str) -> str:
     return CliRunner().invoke(cli.app, ["lab", *arguments], catch_exceptions=False).output
 
 
+def files(folder: Path) -> dict[Path, bytes]:
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".ipynb_checkpoints" not in path.parts
+    }
+
+
 @pytest.mark.parametrize("user", [0, 1000])
 def test_in_a_clone_it_opens_the_clones_first_notebook_and_passes_options_on(
     started: Started, monkeypatch: pytest.MonkeyPatch, user: int
@@ -63,8 +71,7 @@ def test_with_a_folder_it_opens_a_copy_there(started: Started, tmp_path: Path) -
     assert started.command[-2:] == ["--port", "9999"]
     assert told == f"The notebooks and the demo data are in {tmp_path / 'mine'}\n"
     for part in ("notebooks", "data"):
-        copied = {path.name: path.read_bytes() for path in (tmp_path / "mine" / part).iterdir()}
-        assert copied == {path.name: path.read_bytes() for path in (CLONE / part).iterdir() if path.is_file()}
+        assert files(tmp_path / "mine" / part) == files(CLONE / part)
 
 
 def test_folders_that_the_user_names_come_after_ours(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +97,17 @@ def test_a_changed_file_is_kept_and_named_a_deleted_one_comes_back(tmp_path: Pat
     assert changed.read_text("utf-8") == "mine"
     assert deleted.read_bytes() == (CLONE / "data/cohorts.csv").read_bytes()
     assert f"left as they are: {changed}. Delete" in told
+
+
+@pytest.mark.usefixtures("started")
+def test_an_archive_that_was_added_to_is_not_mixed_with_the_bundled_one(tmp_path: Path) -> None:
+    run(str(tmp_path))
+    archive = tmp_path / "data/archive"
+    lost = next(archive.rglob("*.json"))
+    lost.unlink()
+    (archive / "added.parquet").touch()
+    assert f"left as they are: {archive}. Delete" in run(str(tmp_path))
+    assert not lost.exists()
 
 
 @pytest.mark.usefixtures("started")
