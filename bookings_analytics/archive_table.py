@@ -95,7 +95,8 @@ class ArchiveTable:
             try:
                 if snapshot is None:
                     self._create()
-                elif amid_erasure or not snapshot.erasing:
+                    continue
+                if amid_erasure or not snapshot.erasing:
                     return write(snapshot)
                 problem = (
                     "customers are being erased from it. If no forget is running, one was interrupted: call it again "

@@ -1,6 +1,6 @@
 """A year of daily snapshots in the archive: what an add costs as it ages, how big it gets, how fast it reads.
 
-    uv run python tests/bench/archive.py [DAYS [CUSTOMERS]]
+    uv run python tests/bench/archive.py [DAYS [CUSTOMERS]]  # 50 days at least
 
 The same snapshots are kept beside it whole, one Parquet file a day. Bookings are simulated: a customer books every
 fifth day, up to two weeks ahead; one in six waits at first, one in four cancels.
@@ -8,11 +8,14 @@ fifth day, up to two weeks ahead; one in six waits at first, one in four cancels
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -33,6 +36,7 @@ START = datetime(2026, 1, 1, 6, tzinfo=UTC)
 WINDOW = 14  # days
 CLASSES = 40
 READS = 5
+MONTH = 30  # days
 
 
 def main(days: int = 365, customers: int = 2000) -> None:
@@ -42,29 +46,37 @@ def main(days: int = 365, customers: int = 2000) -> None:
         patch.object(archive_table, "KEPT_HOURS", 0),
         patch.object(archive_upkeep, "KEPT_HOURS", 0),
     ):
-        run(Path(place) / "archive", Path(place), days, customers)
+        run(Path(place) / "archive", Path(place) / "young", Path(place), days, customers)
 
 
-def run(directory: Path, snapshots: Path, days: int, customers: int) -> None:
+def run(directory: Path, young_directory: Path, snapshots: Path, days: int, customers: int) -> None:
+    """Add day after day; the last adds take turns with those of a copy that is only a month old.
+
+    So whatever else the machine does slows both.
+    """
     archive = Archive(directory)
-    wall, cpu = [], []
+    month: deque[FetchResult] = deque(maxlen=RENEWED_EVERY)  # one period of what adds do now and then
+    times: dict[str, list[float]] = {"30": [], str(days): [], "all": []}
     seen = 0
     for day, result in enumerate(results(days, customers)):
-        started, cpu_started = time.perf_counter(), time.process_time()
-        archive.add(result)
-        wall.append(time.perf_counter() - started)
-        cpu.append(time.process_time() - cpu_started)
+        if day == MONTH - RENEWED_EVERY:
+            shutil.copytree(directory, young_directory)
+        if day < MONTH:
+            month.append(result)
+        if day >= days - RENEWED_EVERY:
+            times["30"].append(seconds(partial(Archive(young_directory).add, month.popleft())))
+            times[str(days)].append(seconds(partial(archive.add, result)))
+        else:
+            times["all"].append(seconds(partial(archive.add, result)))
         result.bookings.write_parquet(snapshots / f"{day}.parquet")
         seen += result.bookings.height
     kept = archive.history().collect().height
     print(f"{days} daily snapshots of {customers:,} customers: {seen:,} bookings seen, {kept:,} observations kept")
 
-    early, late = slice(max(0, min(30, days) - RENEWED_EVERY), min(30, days)), slice(max(0, days - RENEWED_EVERY), days)
-    for name, period in (("30", early), (str(days), late)):
-        times = [f"{1000 * statistics.median(each[period]):.0f} ms" for each in (wall, cpu)]
-        print(f"  add, up to day {name}: {times[0]} (processor {times[1]}), median of {len(wall[period])} days")
-    ratios = [statistics.median(each[late]) / statistics.median(each[early]) for each in (wall, cpu)]
-    print(f"  ratio: {ratios[0]:.2f} (processor {ratios[1]:.2f}); slowest, with a compaction: {max(wall):.1f} s")
+    medians = {name: statistics.median(times[name]) for name in ("30", str(days))}
+    for name, median in medians.items():
+        print(f"  add, up to day {name}: {1000 * median:.0f} ms, median of {RENEWED_EVERY} days")
+    print(f"  ratio: {medians[str(days)] / medians['30']:.2f}; slowest, with a compaction: {max(times['all']):.1f} s")
 
     print(f"  bookings as of now: {milliseconds(lambda: archive.bookings().collect())}")
     half_way = START + timedelta(days=days / 2)
@@ -149,13 +161,14 @@ def size(paths: Iterator[Path]) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def milliseconds(work: Callable[[], object]) -> str:
-    times = []
-    for _ in range(READS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return f"{1000 * statistics.median(times):.0f} ms"
+    return f"{1000 * statistics.median(seconds(work) for _ in range(READS)):.0f} ms"
 
 
 if __name__ == "__main__":
