@@ -122,7 +122,8 @@ class Tab:
             chart.locator(".role-legend-symbol path").first.click(force=True)
             faint.first.wait_for(state="attached")
             counts.append((before, faint.count()))
-            chart.locator(".role-legend-symbol path").first.dblclick(force=True)
+            chart.dblclick(position={"x": 2, "y": 2}, force=True)  # takes it back
+            faint.first.wait_for(state="detached")
         return counts
 
 
