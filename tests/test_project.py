@@ -29,7 +29,7 @@ LAYERS = [
     {"client"},
     {"progress", "results", "workers", "fetch"},
     {"groups"},
-    {"archive", "archive_changes", "archive_coverage", "archive_table", "archive_upkeep"},
+    {"archive", "archive_changes", "archive_coverage", "archive_snapshot", "archive_table", "archive_upkeep"},
     {"intervals", "outcomes"},
     {"rates", "comparisons", "waits"},
     {"charts"},
