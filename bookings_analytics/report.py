@@ -91,7 +91,7 @@ def _parameters(
             raise ConfigurationError(f"--cohorts {cohorts} is not a file. Name a csv or parquet file.")
         parameters["cohorts"] = {"cohort_file": str(cohorts.resolve())}
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is
-        parameters["archive"] = {"archive_location": archive if "://" in archive else str(Path(archive).resolve())}
+        parameters["archive"] = {"archive_path": archive if "://" in archive else str(Path(archive).resolve())}
     if studio is not None:
         missing = [name for name in (BASE_URL_VARIABLE, API_KEY_VARIABLE) if not os.environ.get(name)]
         if missing:

@@ -17,8 +17,8 @@ from bookings_analytics import cli, lab, report
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARAMETERS = "base_url = None\nstudio_name = None\ncohort_file = None\narchive_location = None\nsince = None\nby = None"
-SHOW = "print([base_url, studio_name, cohort_file, archive_location, since, by])"
+PARAMETERS = "base_url = None\nstudio_name = None\ncohort_file = None\narchive_path = None\nsince = None\nby = None"
+SHOW = "print([base_url, studio_name, cohort_file, archive_path, since, by])"
 CHART = """import bookings_analytics as ba, polars as pl
 ba.notebook.setup()
 ba.charts.seats_lost(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
