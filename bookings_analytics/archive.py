@@ -202,12 +202,14 @@ class Archive:
 
         Args:
             cohorts: What `read_cohorts` takes; None: all customers of the archive.
-            by: Column or columns of the cohorts to group by, or ``studio``; None: one row for all.
+            by: Column or columns to group by: of the cohorts, ``studio``, or ``day``, the day (UTC) of the fetch; None:
+                one row for all.
 
         Returns:
             One row per group: its columns, then `schema.COVERAGE`, sorted by group. ``n_customers`` counts those named
-            by the cohorts, fetched or not; ``n_fetches`` all their kept fetches; gaps (hours) are between one
-            customer's successful fetches, ``median_gap_h`` over all gaps of the group; null without any.
+            by the cohorts, fetched or not; ``n_read`` those with a successful fetch; ``n_fetches`` all their kept
+            fetches; gaps (hours) are between one customer's successful fetches, ``median_gap_h`` over all gaps of the
+            group; null without any. By day, a gap belongs to the day of the fetch that ended it.
 
         Raises:
             CohortError: As for `cohorts`.

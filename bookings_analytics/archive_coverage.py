@@ -20,31 +20,37 @@ _WINDOW_H: Final = 14 * 24  # how far back the API shows
 def coverage(fetches: pl.DataFrame, cohorts: pl.DataFrame | None, by: str | Sequence[str] | None) -> pl.DataFrame:
     """Compute `bookings_analytics.schema.COVERAGE`, as `Archive.coverage` says."""
     asked, groups = read_groups(_with_gaps(fetches), cohorts, by, result=schema.COVERAGE)
+    asked = groups.attach(asked)
+    per_customer = asked.group_by(*dict.fromkeys((*CUSTOMER, *groups.by))).agg(
+        nw.col("_fetch").sum(), nw.col("_read").max(), nw.col("_gap_over_window").max()
+    )
     counts = {
-        "n_customers": nw.col("_customer").sum(),
+        "n_customers": nw.col("_read").count(),
+        "n_read": nw.col("_read").sum(),
         "n_fetches": nw.col("_fetch").sum(),
         "n_customers_gap_over_14_days": nw.col("_gap_over_window").sum(),
     }
-    asked = groups.attach(asked)
     median, longest = nw.col("_gap_h").median().alias("median_gap_h"), nw.col("_gap_h").max().alias("longest_gap_h")
     gaps = asked.group_by(*groups.by).agg(median, longest) if groups.by else asked.select(median, longest)
-    totals = merge(groups.by, groups.totals(asked, counts), gaps)
+    totals = merge(groups.by, groups.totals(per_customer, counts), gaps)
     if cohorts is not None:
         totals = totals.with_columns(n_customers=nw.col(MEMBERS))
     return ordered(totals, groups.by, schema.COVERAGE).collect("polars").to_polars()
 
 
 def _with_gaps(fetches: pl.DataFrame) -> pl.DataFrame:
-    """Give a row for each fetch, a successful one with the hours since the one before, and a row for each customer.
+    """Give a row for each fetch: its day, and if it was successful, the hours since the one before.
 
-    The names begin with _, so that nobody can group by them.
+    The names that nobody is to group by begin with _.
     """
     ok = pl.col("outcome") == "ok"
     gap = pl.col("fetched_at").diff().over(CUSTOMER, order_by="fetched_at").dt.total_microseconds() / 3.6e9
-    asked = pl.concat(
-        [fetches.filter(ok).select(*CUSTOMER, _fetch=1, _gap_h=gap), fetches.filter(~ok).select(*CUSTOMER, _fetch=1)],
-        how="diagonal",
+    read = fetches.filter(ok).with_columns(_gap_h=gap)
+    return pl.concat([read, fetches.filter(~ok)], how="diagonal").select(
+        *CUSTOMER,
+        "_gap_h",
+        day=pl.col("fetched_at").dt.date(),
+        _fetch=1,
+        _read=ok.cast(pl.Int32),
+        _gap_over_window=(pl.col("_gap_h") > _WINDOW_H).cast(pl.Int32),
     )
-    over = (pl.col("_gap_h").max() > _WINDOW_H).cast(pl.Int32)
-    customers = asked.group_by(CUSTOMER).agg(_customer=pl.lit(1), _gap_over_window=over)
-    return pl.concat([asked, customers], how="diagonal")

@@ -172,7 +172,7 @@ SEATS_LOST_WHILE_WAITING: Final = pl.Schema(_counts("n_seats", "n_slots"))
 
 COVERAGE: Final = pl.Schema(
     {
-        **_counts("n_customers", "n_fetches"),
+        **_counts("n_customers", "n_read", "n_fetches"),  # n_read: customers with a successful fetch
         "median_gap_h": pl.Float64(),  # hours between two successful fetches of one customer
         "longest_gap_h": pl.Float64(),
         "n_customers_gap_over_14_days": pl.Int64(),  # of these, statuses were missed

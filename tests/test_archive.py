@@ -182,6 +182,7 @@ def test_an_archive_nothing_was_added_to_gives_empty_frames(tmp_path: Path) -> N
     assert archive.coverage().rows(named=True) == [
         {
             "n_customers": 0,
+            "n_read": 0,
             "n_fetches": 0,
             "median_gap_h": None,
             "longest_gap_h": None,
@@ -298,10 +299,10 @@ def test_coverage_by_hand(archive: Archive) -> None:
     archive.add(result(at(0), {1: {}}, studio="nord"))
     # mitte: customer 1 after 24, 48 and 348 hours, customer 2 after 420, customer 3 never; nord: once
     columns = list(schema.COVERAGE)
-    assert archive.coverage().select(columns).rows() == [(4, 9, (48 + 348) / 2, 420.0, 2)]
+    assert archive.coverage().select(columns).rows() == [(4, 3, 9, (48 + 348) / 2, 420.0, 2)]
     assert archive.coverage(by="studio").rows() == [
-        ("mitte", 3, 8, 198.0, 420.0, 2),
-        ("nord", 1, 1, None, None, 0),
+        ("mitte", 3, 2, 8, 198.0, 420.0, 2),
+        ("nord", 1, 1, 1, None, None, 0),
     ]
     listed = pl.DataFrame(
         {
@@ -313,11 +314,26 @@ def test_coverage_by_hand(archive: Archive) -> None:
     coverage = archive.coverage(listed, by="cohort")
     assert coverage.schema == {"cohort": pl.String, **schema.COVERAGE}
     assert coverage.rows() == [
-        ("new", 2, 4, 48.0, 348.0, 1),
-        ("none", 1, 1, None, None, 0),
-        ("old", 2, 7, 198.0, 420.0, 2),
+        ("new", 2, 1, 4, 48.0, 348.0, 1),
+        ("none", 1, 0, 1, None, None, 0),
+        ("old", 2, 2, 7, 198.0, 420.0, 2),
     ]
-    assert archive.coverage(listed).rows() == [(4, 8, 198.0, 420.0, 2)]
+    assert archive.coverage(listed).rows() == [(4, 2, 8, 198.0, 420.0, 2)]
+
+
+def test_coverage_by_day_puts_a_gap_on_the_day_that_ended_it(archive: Archive) -> None:
+    fetched: dict[float, dict[int, Answer]] = {0: {1: {}, 2: {}}, 0.25: {1: {}}, 1: {2: "failed"}, 17: {1: {}, 2: {}}}
+    for day, answers in fetched.items():
+        archive.add(result(at(day), answers))
+    listed = pl.DataFrame({"customer_id": [1, 2, 9, 9], "cohort": ["all", "all", "all", "never"]})
+    days = [at(day).date() for day in (0, 1, 17)]
+    assert archive.coverage(listed, by=["cohort", "day"]).rows() == [
+        ("all", days[0], 3, 2, 3, 6.0, 6.0, 0),
+        ("all", days[1], 3, 0, 1, None, None, 0),
+        ("all", days[2], 3, 2, 2, (16.75 + 17) * 12, 17 * 24.0, 2),
+        ("never", None, 1, 0, 0, None, None, 0),
+    ]
+    assert archive.coverage(by="day")["n_customers"].to_list() == [2, 1, 2], "those who were asked"
 
 
 def test_a_gap_of_just_14_days_misses_nothing(archive: Archive) -> None:

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -78,9 +79,10 @@ def waits(groups: list[str]) -> pl.DataFrame:
 def frames(*groups: str) -> dict[str, pl.DataFrame]:
     outcomes, cohorts = outcomes_and_cohorts([*groups])
     no_shows = rates.no_shows(outcomes, cohorts, by="cohort")
-    empty = {"n_customers": 0, "n_fetches": 0, "n_customers_gap_over_14_days": 0}
+    empty = {"n_customers": 0, "n_read": 0, "n_fetches": 0, "n_customers_gap_over_14_days": 0}
     gaps = {
         "n_customers": 12,
+        "n_read": 11,
         "n_fetches": 90,
         "median_gap_h": 24.3,
         "longest_gap_h": 408.0,
@@ -644,6 +646,68 @@ def test_coverage_tells_gaps_in_hours_or_days_and_who_was_missed() -> None:
 
     assert "48 customers in 5 cohorts; 12 with a gap over 14 days" in description
     assert "trial: median 24 h, longest 17 days." in description
+
+
+DAYS = pl.DataFrame(
+    [
+        ("trial", date(2026, 3, 1), 10, 10, 10, None, None, 0),
+        ("trial", date(2026, 3, 2), 10, 5, 6, 24.0, 26.0, 0),
+        ("trial", date(2026, 3, 3), 10, 0, 10, None, None, 0),
+        ("trial", date(2026, 3, 20), 10, 10, 10, 432.0, 456.0, 7),
+        ("long-term", date(2026, 3, 2), 2, 2, 2, None, None, 0),
+        ("never", None, 4, 0, 0, None, None, 0),
+    ],
+    schema={"cohort": pl.String(), "day": pl.Date(), **schema.COVERAGE},
+    orient="row",
+)
+
+
+def test_coverage_over_time_tells_days_and_the_longest_gap() -> None:
+    description = chart("coverage", DAYS).to_dict(validate=False)["description"]
+
+    assert description == (
+        "When customers were read, by cohort. 16 customers in 3 cohorts, 1 Mar to 20 Mar 2026. "
+        "trial: on 3 of 20 days, longest gap 19 days. long-term: on 1 of 20 days. never: on 0 of 20 days."
+    )
+
+
+def test_coverage_over_time_draws_each_day_as_tall_as_the_share_read_and_what_was_missed() -> None:
+    spec = chart("coverage", DAYS).to_dict(validate=False)
+    rows = data_of(spec)
+    bars = {(row["group"], row["day"]): row for row in rows if "day" in row}
+    gaps = [row for row in rows if "long" in row]
+
+    assert {key: bar["read"] for key, bar in bars.items()} == {
+        ("trial", "1 Mar 2026"): "100%, 10 of 10",
+        ("trial", "2 Mar 2026"): "50%, 5 of 10",
+        ("trial", "3 Mar 2026"): "0%, 0 of 10",
+        ("trial", "20 Mar 2026"): "100%, 10 of 10",
+        ("long-term", "2 Mar 2026"): "100%, 2 of 2",
+    }
+    assert bars["trial", "2 Mar 2026"]["height"] == bars["trial", "1 Mar 2026"]["height"] / 2
+    start = datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1000
+    assert bars["trial", "1 Mar 2026"]["start"] == start
+    assert [(gap["group"], gap["long"], gap["n"], gap["start"]) for gap in gaps] == [("trial", "19 days", "7", start)]
+    assert gaps[0]["end"] == bars["trial", "20 Mar 2026"]["start"]
+    picture = svg(chart("coverage", DAYS))
+    assert all(f">{text}<" in picture for text in ("1 Mar", "19 days", "nobody was read", "\N{MULTIPLICATION SIGN}"))
+
+
+def test_coverage_over_a_year_and_of_a_day_has_days_as_labels() -> None:
+    year = [date(2026, 1, 1) + timedelta(days=day) for day in range(365)]
+    daily = DAYS.head(1).select(pl.exclude("day")).join(pl.DataFrame({"day": year}), how="cross")
+    for frame, days in ((daily, ["1 Jan", "19 Mar", "4 Jun"]), (daily.head(1), ["1 Jan"])):
+        picture = svg(chart("coverage", frame))
+        assert all(f">{day}<" in picture for day in days)
+    assert ">2 Jan<" not in picture
+    assert "10 customers in 1 cohort, 1 Jan 2026." in picture
+
+
+def test_coverage_over_time_leaves_out_what_began_and_ended_before_its_days() -> None:
+    last = chart("coverage", DAYS.filter(pl.col("day") == date(2026, 3, 20)))
+
+    assert not [row for row in data_of(last.to_dict(validate=False)) if "long" in row]
+    assert "nobody was fetched" in svg(chart("coverage", DAYS.tail(1)))
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ Altair chart.
 
 from __future__ import annotations
 
-from bookings_analytics.charts.counts import coverage, seats_lost
+from bookings_analytics.charts.coverage import coverage
 from bookings_analytics.charts.differences import differences
 from bookings_analytics.charts.funnel import no_show_funnel
 from bookings_analytics.charts.mixes import outcome_mix, waitlist_outcomes
 from bookings_analytics.charts.participation import booking_vs_participation
 from bookings_analytics.charts.rates import no_show_rates, waitlist_conversion
+from bookings_analytics.charts.seats import seats_lost
 
 __all__ = [
     "booking_vs_participation",

@@ -1,0 +1,238 @@
+"""The chart of how closely an archive watched its customers: day by day, or the gaps of each group."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from bookings_analytics.charts.frames import Table, read
+from bookings_analytics.charts.palette import INK, NO_SHOW, QUIET, READ
+from bookings_analytics.charts.rows import Rows
+from bookings_analytics.charts.style import NONE, SPELLED_OUT, axis, counted, finish, nothing, one_line, percent, title
+from bookings_analytics.schema import COVERAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from narwhals.typing import IntoFrame
+
+_DAY_H, _DAY_MS = 24, 86_400_000
+_HOURS_UP_TO = 72
+_LABELS = 5  # of days, about
+_IN_VAIN = "\N{MULTIPLICATION SIGN}"
+_WINDOW = 14  # days that the API looks back
+_MISSED = f"a gap over {_WINDOW} days, so that statuses were missed"
+
+
+def coverage(
+    frame: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+) -> alt.LayerChart:
+    """Show when each group's customers were fetched, or, of a frame without days, their median and longest gap.
+
+    Over time, each day on which somebody was read has a bar, as tall as the share of the group's customers who were;
+    where nobody was for more than two weeks, as far as the API looks back, some statuses were never seen.
+
+    Args:
+        frame: What `bookings_analytics.Archive.coverage` returns, grouped by ``day`` to see it over time.
+        names: As for `booking_vs_participation`.
+        sort: The same.
+
+    Raises:
+        ValueError: If ``frame`` lacks a column that the chart needs.
+
+    Example:
+        >>> from datetime import date
+        >>> import polars as pl
+        >>> from bookings_analytics import charts
+        >>> frame = pl.DataFrame({
+        ...     "cohort": ["trial", "trial"],
+        ...     "day": [date(2026, 5, 1), date(2026, 5, 18)],
+        ...     "n_customers": 120,
+        ...     "n_read": [120, 118],
+        ...     "n_fetches": 120,
+        ...     "median_gap_h": [None, 408.0],
+        ...     "longest_gap_h": [None, 408.0],
+        ...     "n_customers_gap_over_14_days": [0, 118],
+        ... })
+        >>> charts.coverage(frame).description
+        'When customers were read, by cohort. ... 1 May to 18 May 2026. trial: on 2 of 18 days, longest gap 17 days.'
+        >>> charts.coverage(frame.tail(1).drop("day")).description
+        'Time between two fetches of a customer, by cohort. ... trial: median 17 days, longest 17 days.'
+    """
+    table = read(frame, schema=[*COVERAGE, "day"], needs=COVERAGE, made_by="Archive.coverage", names=names, sort=sort)
+    over_time = not table.rows or "day" in table.rows[0]
+    return _over_time(table) if over_time else _gaps(table)
+
+
+def _over_time(days: Table) -> alt.LayerChart:
+    table = Table(days.by, [_watched(days, label) for label in days.labels])
+    heading = f"When customers were read{table.per}"
+    asked = sorted({row["day"] for row in days.rows if row["day"] is not None})
+    if not asked:
+        return nothing(heading, "nobody was fetched")
+    first, span = asked[0], (asked[-1] - asked[0]).days + 1
+    for row in table.rows:
+        row["read_on"] = f"{row['n_days']:,} of {counted(span, 'day')}"
+    rows = Rows(
+        table,
+        tooltip={"read on": "read_on", "longest gap": "longest", "customers": "n"},
+        columns={"longest gap": "longest", "customers": "n"},
+    )
+    read_days = [_bar(row, 0.5 * rows.step) for row in days.rows if row["n_read"]]
+    in_vain = [_bar(row, 0) for row in days.rows if row["n_fetches"] and not row["n_read"]]
+    missed = [_gap(row, first) for row in days.rows if row["n_customers_gap_over_14_days"] and row["day"] > first]
+    every = 7 * math.ceil(span / 7 / _LABELS) if span > 7 else 1  # noqa: PLR2004 - days of a week
+    labels = [_at(first + timedelta(days=day)) for day in range(0, span, every)]
+    x = alt.X(
+        "start:T",
+        scale=alt.Scale(type="utc", domain=[_at(first), _at(first + timedelta(days=span))], nice=False),
+        axis=axis(format="%-d %b", values=labels, tickCount=len(labels), orient=rows.orient),
+    )
+    bars, vain, gaps = (
+        rows.chart(drawn, told)
+        for drawn, told in (
+            (read_days, {"day": "day", "read": "read", "fetches": "n_fetches"}),
+            (in_vain, {"day": "day", "read": "read", "fetches": "n_fetches"}),
+            (missed, {"nobody read for": "long", "customers": "n"}),
+        )
+    )
+    middle = alt.X("middle:T")
+    layers = [
+        gaps.mark_rule(color=NO_SHOW, strokeWidth=3).encode(x=alt.X("start:T"), x2=alt.X2("end")),
+        bars.mark_bar(color=READ).encode(x=x, x2=alt.X2("end"), size=alt.Size("height:Q", scale=None)),
+        vain.mark_text(text=_IN_VAIN, color=QUIET, fontSize=12).encode(x=middle),
+        gaps.mark_text(color=NO_SHOW, fontSize=11, dy=-8).encode(x=middle, text=alt.Text("long:N")),
+        *rows.aside(),
+    ]
+    base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {_days(first, asked[-1])}."
+    reading = "A bar a day, as tall as the share of the customers who were read."
+    if missed:
+        reading += f" Orange: {_MISSED}."
+    if in_vain:
+        reading += f" {_IN_VAIN}: nobody who was asked could be read."
+    longest = sorted(table.rows, key=lambda row: row["longest_h"], reverse=True)[:SPELLED_OUT]
+    told = table.rows if len(table.rows) <= SPELLED_OUT else longest
+    each = " ".join(
+        f"{one_line(row['group'])}: on {row['read_on']}, longest gap {row['longest']}."
+        if row["longest_h"]
+        else f"{one_line(row['group'])}: on {row['read_on']}."
+        for row in told
+    )
+    return finish(layers, title=title(heading, base, reading), description=f"{heading}. {base} {each}", **rows.size)
+
+
+def _watched(days: Table, label: str) -> dict[str, Any]:
+    """Put the days of one group into one row."""
+    rows = [row for row in days.rows if row["group"] == label]
+    gaps = [row["longest_gap_h"] for row in rows if row["longest_gap_h"] is not None]
+    n = max(row["n_customers"] for row in rows)
+    n_days = sum(row["n_read"] > 0 for row in rows)
+    return {
+        **{name: value for name, value in rows[0].items() if name.startswith("by_")},
+        "group": label,
+        "n_customers": n,
+        "n": f"{n:,}",
+        "n_days": n_days,
+        "longest_h": max(gaps, default=0),
+        "longest": _time(max(gaps, default=None)),
+        "note": "" if n_days else "nobody was read",
+    }
+
+
+def _bar(row: Mapping[str, Any], height: float) -> dict[str, Any]:
+    share = row["n_read"] / row["n_customers"]
+    start = _at(row["day"])
+    return {
+        **{name: value for name, value in row.items() if name.startswith("by_")},
+        "group": row["group"],
+        "day": _days(row["day"], row["day"]),
+        "read": f"{percent(share)}, {row['n_read']:,} of {row['n_customers']:,}",
+        "n_fetches": row["n_fetches"],
+        "start": start,
+        "middle": start + _DAY_MS // 2,
+        "end": start + round(0.85 * _DAY_MS),
+        "height": round(height * share, 1),
+    }
+
+
+def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
+    """Draw the gap that ended on a day, as far back as the chart goes."""
+    end = _at(row["day"])
+    start = max(_at(first), end - round(row["longest_gap_h"] / _DAY_H * _DAY_MS))
+    return {
+        **{name: value for name, value in row.items() if name.startswith("by_")},
+        "group": row["group"],
+        "long": _time(row["longest_gap_h"]),
+        "n": f"{row['n_customers_gap_over_14_days']:,}",
+        "start": start,
+        "middle": (start + end) // 2,
+        "end": end,
+    }
+
+
+def _at(day: date) -> int:
+    """Give the start of a day (UTC) as Vega counts time: a text would be taken for the reader's own time zone."""
+    return (day - date(1970, 1, 1)).days * _DAY_MS
+
+
+def _days(first: date, last: date) -> str:
+    end = f"{last.day} {last:%b %Y}"
+    if first == last:
+        return end
+    return f"{first.day} {first:%b}{f' {first:%Y}' if first.year != last.year else ''} to {end}"
+
+
+def _gaps(table: Table) -> alt.LayerChart:
+    heading = f"Time between two fetches of a customer{table.per}"
+    for row in table.rows:
+        twice = row["median_gap_h"] is not None
+        row["median"] = round(row["median_gap_h"] / _DAY_H, 3) if twice else None
+        row["longest"] = round(row["longest_gap_h"] / _DAY_H, 3) if twice else None
+        row["median_told"], row["longest_told"] = _time(row["median_gap_h"]), _time(row["longest_gap_h"])
+        row["over"], row["n"] = f"{row['n_customers_gap_over_14_days']:,}", f"{row['n_customers']:,}"
+        row["note"] = "" if twice else "no customer was fetched twice"
+    rows = Rows(
+        table,
+        tooltip={"median gap": "median_told", "longest gap": "longest_told", "fetches": "n_fetches", "customers": "n"},
+        columns={"over 14 days": "over", "customers": "n"},
+    )
+    end = max([_WINDOW + 1, *(row["longest"] * 1.05 for row in table.rows if row["longest"] is not None)])
+    x = alt.X(
+        "median:Q",
+        scale=alt.Scale(domain=[0, round(end, 1)], nice=False),
+        axis=axis(title="days", titleColor=QUIET, titleFontWeight="normal", orient=rows.orient),
+    )
+    layers = [
+        alt.Chart(alt.InlineData([{"window": _WINDOW}]))
+        .mark_rule(color=NO_SHOW, strokeDash=[4, 3])
+        .encode(x=alt.X("window:Q")),
+        rows.line("median", "longest", color=INK),
+        rows.dot("median", color=INK).encode(x=x),
+        rows.base.mark_tick(color=INK, thickness=2, size=12, opacity=1).encode(x=alt.X("longest:Q")),
+        *rows.aside(),
+        rows.above("14 days", x=alt.XDatum(_WINDOW), align="center", color=NO_SHOW, level=int(rows.many)),
+    ]
+    customers = sum(row["n_customers"] for row in table.rows)
+    over = sum(row["n_customers_gap_over_14_days"] for row in table.rows)
+    base = f"{counted(customers, 'customer')}{table.of}; {over:,} with {_MISSED}."
+    known = [row for row in table.rows if row["median"] is not None]
+    told = sorted(known, key=lambda row: row["longest"], reverse=True) if len(known) > SPELLED_OUT else known
+    each = " ".join(
+        f"{one_line(row['group'])}: median {row['median_told']}, longest {row['longest_told']}."
+        for row in told[:SPELLED_OUT]
+    )
+    return finish(
+        layers,
+        title=title(heading, base, "Dot: median gap. Tick: longest gap."),
+        description=f"{heading}. {base} {each}",
+        **rows.size,
+    )
+
+
+def _time(hours: float | None) -> str:
+    if hours is None:
+        return NONE
+    return f"{hours:.0f} h" if hours < _HOURS_UP_TO else f"{hours / _DAY_H:.0f} days"
