@@ -16,6 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped] # as above
 
 from bookings_analytics import lab
+from bookings_analytics.charts.style import counted
 from bookings_analytics.errors import ConfigurationError, ReportError
 from bookings_analytics.report_page import charts_of, index, page, title_of
 from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE
@@ -39,72 +40,100 @@ def write_report(
     cohorts: Path | None = None,
     archive: str | None = None,
     studio: str | None = None,
+    classes: Path | None = None,
     since: date | None = None,
     by: str | None = None,
     tell: Callable[[str], None],
 ) -> None:
-    """Run every bundled notebook and write its page, its charts as pictures for mail, and an index of the pages.
+    """Run the bundled notebooks and write their pages, their charts as pictures for mail, and an index of the pages.
 
-    A notebook gets those of the parameters that it has. The key goes to it by the environment alone.
+    Without a cohort list all of them run on the demo data. With one, those run that are about its customers and can
+    read them: from the archive, or else from the studio. A notebook gets those of the parameters that it has. The key
+    goes to it by the environment alone.
 
     Args:
         folder: Where to write; pages of an earlier report there are replaced.
         cohorts: The cohort list; None is the demo's.
-        archive: The archive's directory or URL; None is the demo's.
-        studio: The name of a studio, its base URL and key being in the environment; None is the demo studio.
+        archive: The archive's directory or URL.
+        studio: The name of a studio, its base URL and key being in the environment.
+        classes: A csv with the classes' titles; with None, an analyst's own classes go by number.
         since: The first day to look at; None for all.
         by: The column of the cohort list to group by; None keeps what each notebook has.
-        tell: Called with what was written.
+        tell: Called with what was written, and what was left out.
 
     Raises:
         ConfigurationError: A parameter can't be used.
         ReportError: A cell failed.
     """
-    parameters = _parameters(cohorts=cohorts, archive=archive, studio=studio, since=since, by=by)
-    source = lab.bundled()
-    taken = {path: set(papermill.inspect_notebook(path)) for path in lab.notebooks(source)}
-    for option, values in parameters.items():
-        if not any(known & set(values) for known in taken.values()):
-            raise ConfigurationError(f"No notebook has the parameter --{option}. Leave it out.")
-    given = {name: value for values in parameters.values() for name, value in values.items()}
-    note = f"Written on {date.today().isoformat()}" + ("." if studio or archive else " from the demo data.")  # noqa: DTZ011 - the analyst's own day
+    given = _parameters(cohorts=cohorts, archive=archive, studio=studio, classes=classes, since=since, by=by)
+    known = {path: set(papermill.inspect_notebook(path)) for path in lab.notebooks(lab.bundled())}
+    left_out = {path: why for path, names in known.items() if (why := _unfit(names, given))}
     folder.mkdir(parents=True, exist_ok=True)
+    note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
     pages: dict[str, str] = {}
-    for path, known in taken.items():
-        executed = _run(path, {name: value for name, value in given.items() if name in known}, folder)
+    for path in [path for path in known if path not in left_out]:
+        executed = _run(path, {name: value for name, value in given.items() if name in known[path]}, folder)
         (folder / f"{path.stem}.html").write_text(page(executed), "utf-8")
         for i, chart in enumerate(charts_of(executed), 1):
             (folder / f"{path.stem}-{i}.png").write_bytes(base64.b64decode(chart["data"]["image/png"]))
         pages[f"{path.stem}.html"] = title_of(executed)
         (folder / "index.html").write_text(index(pages, note=note), "utf-8")
         tell(f"{folder / path.stem}.html")
-    tell(f"{folder / 'index.html'}: {len(pages)} pages")
+    for path, why in left_out.items():
+        tell(f"{path.stem} was left out: {why}")
+    tell(f"{folder / 'index.html'}: {counted(len(pages), 'page')}")
+
+
+def _unfit(names: set[str], given: Mapping[str, str | None]) -> str | None:
+    """Say why a notebook with these parameters can't be about the analyst's own customers; None if it can."""
+    if "cohort_file" not in given:
+        return None
+    if "cohort_file" not in names:
+        return "it is about the demo's customers."
+    if not names & {"archive_path", "base_url"} & set(given):
+        option = "--archive" if "archive_path" in names else "--studio"
+        return f"it needs {option}."
+    return None
 
 
 def _parameters(
-    *, cohorts: Path | None, archive: str | None, studio: str | None, since: date | None, by: str | None
-) -> dict[str, dict[str, str]]:
-    """Give, for each option that was named, the notebooks' own parameters that it sets."""
-    parameters: dict[str, dict[str, str]] = {}
-    if cohorts is not None:
-        if not cohorts.is_file():
-            raise ConfigurationError(f"--cohorts {cohorts} is not a file. Name a csv or parquet file.")
-        parameters["cohorts"] = {"cohort_file": str(cohorts.resolve())}
+    *,
+    cohorts: Path | None,
+    archive: str | None,
+    studio: str | None,
+    classes: Path | None,
+    since: date | None,
+    by: str | None,
+) -> dict[str, str | None]:
+    """Give the notebooks' parameters that the options set."""
+    named = {"--archive": archive, "--studio": studio, "--classes": classes}
+    if cohorts is None and (own := [option for option, value in named.items() if value is not None]):
+        raise ConfigurationError(f"{own[0]} is about customers of your own: name them with --cohorts.")
+    if cohorts is not None and archive is None and studio is None:
+        raise ConfigurationError(
+            f"--cohorts {cohorts} says who is asked about; say with --archive or --studio where they are read from."
+        )
+    parameters: dict[str, str | None] = {}
+    for option, name, path in (("--cohorts", "cohort_file", cohorts), ("--classes", "class_file", classes)):
+        if path is not None and not path.is_file():
+            raise ConfigurationError(f"{option} {path} is not a file.")
+        if cohorts is not None:
+            parameters[name] = str(path.resolve()) if path else None
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is
-        parameters["archive"] = {"archive_path": archive if "://" in archive else str(Path(archive).resolve())}
+        parameters["archive_path"] = archive if "://" in archive else str(Path(archive).resolve())
     if studio is not None:
         missing = [name for name in (BASE_URL_VARIABLE, API_KEY_VARIABLE) if not os.environ.get(name)]
         if missing:
             raise ConfigurationError(f"--studio {studio} needs {' and '.join(missing)} in the environment. Set it.")
-        parameters["studio"] = {"studio_name": studio, "base_url": os.environ[BASE_URL_VARIABLE]}
+        parameters |= {"studio_name": studio, "base_url": os.environ[BASE_URL_VARIABLE]}
     if since is not None:
-        parameters["since"] = {"since": since.isoformat()}
+        parameters["since"] = since.isoformat()
     if by is not None:
-        parameters["by"] = {"by": by}
+        parameters["by"] = by
     return parameters
 
 
-def _run(path: Path, parameters: Mapping[str, str], folder: Path) -> Mapping[str, Any]:
+def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapping[str, Any]:
     """Run a notebook in a kernel of this environment, showing how many of its cells are done."""
     try:
         executed: Mapping[str, Any] = papermill.execute_notebook(

@@ -131,13 +131,18 @@ def uv() -> str:
 
 @pytest.fixture(scope="module")
 def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a new environment into which the wheel was installed; every package comes from uv's cache."""
+    """The programs of a new environment into which the wheel was installed.
+
+    What it depends on comes from uv's cache: the versions that this environment's lock file has, since uv keeps no more.
+    """
     at = tmp_path_factory.mktemp("installed")
-    subprocess.run([uv, "build", "--offline", "--wheel", "--quiet", "--out-dir", at / "dist", CLONE], check=True)
-    (wheel,) = (at / "dist").glob("*.whl")
-    subprocess.run([uv, "venv", "--offline", "--quiet", "--python", sys.executable, at / "env"], check=True)
     programs = at / "env" / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([uv, "pip", "install", "--offline", "--quiet", "--python", programs / "python", wheel], check=True)
+    offline, own = ("--offline", "--quiet"), os.environ | {"UV_PROJECT_ENVIRONMENT": str(at / "env")}
+    dependencies = ("--frozen", "--no-default-groups", "--no-install-project", "--python", sys.executable)
+    subprocess.run([uv, "sync", *offline, *dependencies, "--project", CLONE], env=own, check=True)
+    subprocess.run([uv, "build", *offline, "--wheel", "--out-dir", at / "dist", CLONE], check=True)
+    (wheel,) = (at / "dist").glob("*.whl")
+    subprocess.run([uv, "pip", "install", *offline, "--no-deps", "--python", programs / "python", wheel], check=True)
     return programs
 
 
