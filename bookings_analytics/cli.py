@@ -69,14 +69,27 @@ def report(
         str | None, typer.Option(help="The archive: a directory, or the URL of an object store.")
     ] = None,
     studio: Annotated[str | None, typer.Option(help="The studio's name; address and key: the environment.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Titles of classes: csv with class_id and title.")] = None,
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day to look at.")] = None,
     by: Annotated[str | None, typer.Option(help="The column of the cohort list to group by.")] = None,
 ) -> None:
-    """Run the notebooks and write each as a page that needs no internet; without options, on the demo data."""
+    """Run the notebooks and write each as a page that needs no internet; without options, on the demo data.
+
+    With --archive it shows what was kept; with --studio, what the API shows now.
+    """
     from bookings_analytics.report import write_report  # noqa: PLC0415 - what runs notebooks is slow to import
 
     day = since.date() if since else None
-    write_report(folder, cohorts=cohorts, archive=archive, studio=studio, since=day, by=by, tell=typer.echo)
+    write_report(
+        folder,
+        cohorts=cohorts,
+        archive=archive,
+        studio=studio,
+        classes=classes,
+        since=day,
+        by=by,
+        tell=typer.echo,
+    )
 
 
 @app.command("demo-api")

@@ -9,10 +9,11 @@ import altair as alt
 import polars as pl
 import vl_convert
 
+from bookings_analytics.charts.style import interval
 from bookings_analytics.exports import save
 from bookings_analytics.tables import ShownTable, table
 
-__all__ = ["ShownTable", "save", "setup", "table"]
+__all__ = ["ShownTable", "interval", "save", "setup", "table"]
 
 _RENDERER: Final = "bookings_analytics"
 VEGA_LITE: Final = "application/vnd.vegalite.v5+json"  # JupyterLab 4.6 draws this and nothing newer

@@ -66,21 +66,21 @@ def write_report(
         ReportError: A cell failed.
     """
     given = _parameters(cohorts=cohorts, archive=archive, studio=studio, classes=classes, since=since, by=by)
-    known = {path: set(papermill.inspect_notebook(path)) for path in lab.notebooks(lab.bundled())}
-    left_out = {path: why for path, names in known.items() if (why := _unfit(names, given))}
-    folder.mkdir(parents=True, exist_ok=True)
     note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
+    folder.mkdir(parents=True, exist_ok=True)
     pages: dict[str, str] = {}
-    for path in [path for path in known if path not in left_out]:
-        executed = _run(path, {name: value for name, value in given.items() if name in known[path]}, folder)
+    for path in lab.notebooks(lab.bundled()):
+        known = set(papermill.inspect_notebook(path))
+        if why := _unfit(known, given):
+            tell(f"{path.stem} was left out: {why}")
+            continue
+        executed = _run(path, {name: value for name, value in given.items() if name in known}, folder)
         (folder / f"{path.stem}.html").write_text(page(executed), "utf-8")
         for i, chart in enumerate(charts_of(executed), 1):
             (folder / f"{path.stem}-{i}.png").write_bytes(base64.b64decode(chart["data"]["image/png"]))
         pages[f"{path.stem}.html"] = title_of(executed)
         (folder / "index.html").write_text(index(pages, note=note), "utf-8")
         tell(f"{folder / path.stem}.html")
-    for path, why in left_out.items():
-        tell(f"{path.stem} was left out: {why}")
     tell(f"{folder / 'index.html'}: {counted(len(pages), 'page')}")
 
 
@@ -106,19 +106,13 @@ def _parameters(
     by: str | None,
 ) -> dict[str, str | None]:
     """Give the notebooks' parameters that the options set."""
-    named = {"--archive": archive, "--studio": studio, "--classes": classes}
-    if cohorts is None and (own := [option for option, value in named.items() if value is not None]):
-        raise ConfigurationError(f"{own[0]} is about customers of your own: name them with --cohorts.")
-    if cohorts is not None and archive is None and studio is None:
-        raise ConfigurationError(
-            f"--cohorts {cohorts} says who is asked about; say with --archive or --studio where they are read from."
-        )
     parameters: dict[str, str | None] = {}
-    for option, name, path in (("--cohorts", "cohort_file", cohorts), ("--classes", "class_file", classes)):
-        if path is not None and not path.is_file():
-            raise ConfigurationError(f"{option} {path} is not a file.")
-        if cohorts is not None:
-            parameters[name] = str(path.resolve()) if path else None
+    if cohorts is not None:
+        parameters |= {"cohort_file": _file("--cohorts", cohorts), "class_file": _file("--classes", classes)}
+        if archive is None and studio is None:
+            raise ConfigurationError("--cohorts says who is asked about. Say where: --archive or --studio.")
+    elif own := [name for name, value in (("archive", archive), ("studio", studio), ("classes", classes)) if value]:
+        raise ConfigurationError(f"--{own[0]} has no customers of the demo's. Name your own with --cohorts.")
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is
         parameters["archive_path"] = archive if "://" in archive else str(Path(archive).resolve())
     if studio is not None:
@@ -133,6 +127,14 @@ def _parameters(
     return parameters
 
 
+def _file(option: str, path: Path | None) -> str | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ConfigurationError(f"{option} {path} is not a file. Name one that is there.")
+    return str(path.resolve())
+
+
 def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapping[str, Any]:
     """Run a notebook in a kernel of this environment, showing how many of its cells are done."""
     try:
@@ -144,6 +146,7 @@ def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapp
             kernel_name=_KERNEL,
             kernel_manager_class=_OwnKernels,
             progress_bar={"desc": path.stem},
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns of what nobody outside this machine can reach
         )
     except PapermillExecutionError as error:
         raise ReportError(

@@ -107,7 +107,7 @@ def _output(output: Mapping[str, Any]) -> str:
 
 def _prose(markdown: str) -> str:
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
-    return str(MarkdownWithMath(renderer=renderer).render(markdown))
+    return str(MarkdownWithMath(renderer=renderer).render(markdown)).replace('.ipynb">', '.html">')
 
 
 def _is_chart(output: Mapping[str, Any]) -> bool:

@@ -91,7 +91,7 @@ def table(
     read_table = read(rates, schema=_KNOWN, needs=(), made_by="a function of rates", names=names, sort=sort)
     rows = read_table.rows
     columns = (
-        {" · ".join(map(_words, read_table.by)): [one_line(row["group"]) for row in rows]} if read_table.by else {}
+        {" / ".join(map(_words, read_table.by)): [one_line(row["group"]) for row in rows]} if read_table.by else {}
     )
     shown = [name for name in rows[0] if name in _KNOWN] if rows else []
     numbers = []

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from bookings_analytics import charts, comparisons, rates, schema
 from bookings_analytics.charts.palette import ATTENDED, CONVERTED, INK, NO_SHOW, OUTCOMES
-from bookings_analytics.charts.style import percent
+from bookings_analytics.charts.style import interval, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -401,7 +401,7 @@ def test_several_group_columns_make_one_label_and_a_line_each_under_the_pointer(
     drawn = chart("no_show_rates", rates.no_shows(outcomes, by=["studio", "class_id"]), names={1: "Yoga"})
     spec = drawn.to_dict(validate=False)
 
-    assert rows_of(spec) == ["mitte · Yoga", "mitte · 2"]
+    assert rows_of(spec) == ["mitte / Yoga", "mitte / 2"]
     assert "by studio and class" in spec["description"]
     assert [line["title"] for line in spec["layer"][0]["encoding"]["tooltip"][:2]] == ["studio", "class_id"]
 
@@ -646,6 +646,15 @@ def test_coverage_tells_gaps_in_hours_or_days_and_who_was_missed() -> None:
 
     assert "48 customers in 5 cohorts; 12 with a gap over 14 days" in description
     assert "trial: median 24 h, longest 17 days." in description
+
+
+def test_a_share_is_rounded_once_and_the_same_in_a_chart_and_in_words() -> None:
+    """40 of 127 is 31.496 %: to four decimals first, it would be 31.5 % and then 32 %."""
+    frame = waits(["trial"]).with_columns(conversion_rate=pl.lit(40 / 127))
+    told = chart("waitlist_conversion", frame).to_dict(validate=False)["description"]
+
+    assert "trial: 31% (48% to 74%)." in told
+    assert interval(frame.row(0, named=True), "conversion_rate") == "31% (48% to 74%)"
 
 
 DAYS = pl.DataFrame(

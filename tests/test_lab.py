@@ -133,7 +133,7 @@ def uv() -> str:
 def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a new environment into which the wheel was installed.
 
-    What it depends on comes from uv's cache: the versions that this environment's lock file has, since uv keeps no more.
+    What it depends on comes from uv's cache, which has what this environment's lock file names and no more.
     """
     at = tmp_path_factory.mktemp("installed")
     programs = at / "env" / ("Scripts" if os.name == "nt" else "bin")

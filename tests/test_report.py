@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import papermill  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
-from bookings_analytics import cli, lab, report
+from bookings_analytics import cli, lab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARAMETERS = "base_url = None\nstudio_name = None\ncohort_file = None\narchive_path = None\nsince = None\nby = None"
-SHOW = "print([base_url, studio_name, cohort_file, archive_path, since, by])"
+NAMES = ("base_url", "studio_name", "cohort_file", "class_file", "archive_path", "since", "by")
+PARAMETERS = "\n".join(f"{name} = None" for name in NAMES)
+SHOW = f"print([{', '.join(NAMES)}])"
 CHART = """import bookings_analytics as ba, polars as pl
 ba.notebook.setup()
 ba.charts.seats_lost(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
@@ -72,29 +73,103 @@ def test_each_notebook_becomes_a_page_with_folded_code_and_pictures_and_an_index
     assert not re.findall(r'(?:src|href)="(?!data:|index\.html|#)', own_words)
 
 
+@pytest.fixture
+def members(tmp_path: Path) -> str:
+    path = tmp_path / "members.csv"
+    path.write_text("customer_id\n1\n", "utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def _address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOKINGS_BASE_URL", "https://acme.example")
+    monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
+
+
+@pytest.mark.usefixtures("members", "_address_and_key")
 def test_every_option_reaches_the_notebooks_and_the_key_stays_in_the_environment(
     bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BOOKINGS_BASE_URL", "https://acme.example")
-    monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "members.csv").write_text("customer_id\n1\n", "utf-8")
+    (tmp_path / "classes.csv").write_text("class_id,title\n", "utf-8")
     write(bundled, "01", PARAMETERS, SHOW, "import os; print(len(os.environ['BOOKINGS_API_KEY']))")
     options = ["--cohorts", "members.csv", "--archive", "kept", "--studio", "mitte", "--since", "2026-05-01"]
-    run(tmp_path / "out", *options, "--by", "contract")
+    run(tmp_path / "out", *options, "--by", "contract", "--classes", "classes.csv")
 
     page = (tmp_path / "out/01.html").read_text("utf-8")
-    values = ["https://acme.example", "mitte", tmp_path / "members.csv", tmp_path / "kept", "2026-05-01", "contract"]
-    assert str([str(value) for value in values]).replace("'", "&#x27;") in page
+    files = [str(tmp_path / name) for name in ("members.csv", "classes.csv", "kept")]
+    values = ["https://acme.example", "mitte", *files, "2026-05-01", "contract"]
+    assert str(values).replace("'", "&#x27;") in page
     assert "<pre>32\n</pre>" in page
     assert not any(KEY.encode() in path.read_bytes() for path in (tmp_path / "out").iterdir())
     assert "demo" not in (tmp_path / "out/index.html").read_text("utf-8")
 
 
-def test_an_archive_of_an_object_store_is_left_as_it_is(bundled: Path, tmp_path: Path) -> None:
-    write(bundled, "01", PARAMETERS, SHOW)
-    run(tmp_path / "out", "--archive", "s3://bucket/kept")
-    assert "s3://bucket/kept&#x27;, None" in (tmp_path / "out/01.html").read_text("utf-8")
+def test_an_archive_of_an_object_store_is_left_as_it_is_and_the_demos_titles_are_not_taken_for_ones_own(
+    bundled: Path, tmp_path: Path, members: str
+) -> None:
+    write(bundled, "01", PARAMETERS.replace("class_file = None", "class_file = 'demo.csv'"), SHOW)
+    run(tmp_path / "out", "--cohorts", members, "--archive", "s3://bucket/kept")
+    assert "None, &#x27;s3://bucket/kept&#x27;, None" in (tmp_path / "out/01.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("where", "pages", "told"),
+    [
+        (["--archive", "kept"], ["02", "03"], {"00": "it is about the demo's customers", "01": "it needs --studio"}),
+        (
+            ["--studio", "mitte"],
+            ["01", "02"],
+            {"00": "it is about the demo's customers", "03": "it needs --archive"},
+        ),
+    ],
+)
+@pytest.mark.usefixtures("_address_and_key")
+def test_of_ones_own_customers_it_has_what_can_be_read(
+    bundled: Path, members: str, where: list[str], pages: list[str], told: dict[str, str]
+) -> None:
+    out = bundled.parent / "out"
+    for name, parameters in {
+        "00": "demo_list = 'of the demo'",
+        "01": "cohort_file = None\nbase_url = None",
+        "02": "cohort_file = None\nbase_url = None\narchive_path = None",
+        "03": "cohort_file = None\narchive_path = None",
+    }.items():
+        write(bundled, name, parameters, "print(1)")
+    output = run(out, "--cohorts", members, *where)
+    assert sorted(path.stem for path in out.glob("0*.html")) == pages
+    for name, why in told.items():
+        assert f"{name} was left out: {why}." in output
+    assert "index.html: 2 pages" in output
+
+
+@pytest.mark.parametrize("option", ["--archive", "--studio", "--classes"])
+def test_where_to_read_without_whom_is_refused(tmp_path: Path, option: str) -> None:
+    with pytest.raises(
+        ba.ConfigurationError, match=f"{option} has no customers of the demo's. Name your own with --co"
+    ):
+        run(tmp_path / "out", option, "anything")
+    assert not (tmp_path / "out").exists()
+
+
+def test_whom_without_where_to_read_is_refused(tmp_path: Path, members: str) -> None:
+    with pytest.raises(ba.ConfigurationError, match="Say where: --archive or --studio"):
+        run(tmp_path / "out", "--cohorts", members)
+
+
+def test_the_bundled_notebooks_take_every_option() -> None:
+    taken = [set(papermill.inspect_notebook(path)) for path in lab.notebooks(lab.bundled())]
+    own = [names for names in taken if "cohort_file" in names]
+    assert len(own) == len(taken) - 1, "all but 00"
+    assert all("by" in names and names & {"base_url", "archive_path"} for names in own)
+    options = {"base_url", "studio_name", "cohort_file", "class_file", "archive_path", "since", "by"}
+    assert options <= set().union(*own)
+
+
+def test_a_link_to_a_notebook_leads_to_its_page(bundled: Path, tmp_path: Path) -> None:
+    write(bundled, "01", PARAMETERS, "from IPython.display import Markdown\nMarkdown('[next](02_more.ipynb)')")
+    run(tmp_path / "out")
+    assert '<a href="02_more.html">next</a>' in (tmp_path / "out/01.html").read_text("utf-8")
 
 
 def test_a_page_that_would_show_the_key_is_not_written(
@@ -119,20 +194,15 @@ def test_a_cell_that_fails_is_named_and_the_pages_before_it_are_kept(bundled: Pa
     assert "02_broken" not in (tmp_path / "out/index.html").read_text("utf-8")
 
 
-def test_an_option_that_no_notebook_takes_is_refused_before_anything_runs(bundled: Path, tmp_path: Path) -> None:
-    write(bundled, "01", "cohort_file = None", "1 / 0")
-    with pytest.raises(ba.ConfigurationError, match="No notebook has the parameter --since"):
-        report.write_report(tmp_path / "out", since=date(2026, 5, 1), tell=print)
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_cohort_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ba.ConfigurationError, match=r"none\.csv is not a file"):
         run(tmp_path / "out", "--cohorts", str(tmp_path / "none.csv"))
 
 
-def test_a_studio_without_address_and_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_studio_without_address_and_key_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: str
+) -> None:
     monkeypatch.delenv("BOOKINGS_BASE_URL", raising=False)
     monkeypatch.delenv("BOOKINGS_API_KEY", raising=False)
     with pytest.raises(ba.ConfigurationError, match="BOOKINGS_BASE_URL and BOOKINGS_API_KEY in the environment"):
-        run(tmp_path / "out", "--studio", "mitte")
+        run(tmp_path / "out", "--cohorts", members, "--studio", "mitte")

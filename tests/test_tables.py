@@ -33,7 +33,7 @@ RATES = pl.DataFrame(
 
 def test_it_has_a_row_a_group_percent_counts_and_one_column_for_an_interval() -> None:
     assert table(RATES).texts.to_dicts()[0] == {
-        "cohort · contract": "big · basic",
+        "cohort / contract": "big / basic",
         "attended": "1,200",
         "no show": "34",
         "no show rate": "3%",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_DECIMALS = 4  # a hundredth of a percent: below what can be seen, above what differs from run to run
+_DECIMALS = 9  # above what differs from run to run, and so many that a percentage of it is rounded but once
 _LABEL_WIDTH = 30  # characters; longer labels go on in a further line
 _NOUNS = {"class_id": ("class", "classes"), "class_slot_id": ("class slot", "class slots")}
 
@@ -127,7 +127,8 @@ def _sorted(rows: list[dict[str, Any]], by: list[str], sort: str | Sequence[Any]
 
 def _labels(groups: Iterable[tuple[Any, ...]], names: Mapping[Any, str]) -> dict[tuple[Any, ...], str]:
     """Name each group, in lines; groups whose names are the same get their own values in brackets."""
-    titles = {group: _wrapped(" · ".join(names.get(value) or _text(value) for value in group)) for group in groups}
+    # vl-convert brings no font with a middle dot, say, and pictures would be as wide as the machine's own has it.
+    titles = {group: _wrapped(" / ".join(names.get(value) or _text(value) for value in group)) for group in groups}
     taken = Counter(titles.values())
     return {
         group: title if taken[title] == 1 else _wrapped(f"{title} ({', '.join(map(_text, group))})")

@@ -38,7 +38,17 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def interval(row: Mapping[str, Any], rate: str) -> str:
-    """Write a rate with its interval: ``64% (61% to 67%)``."""
+    """Write a rate with its interval: ``64% (61% to 67%)``.
+
+    Args:
+        row: A row of a frame of rates, by name.
+        rate: The name of the rate.
+
+    Example:
+        >>> row = {"no_show_rate": 0.094, "no_show_rate_ci_low": 0.071, "no_show_rate_ci_high": 0.123}
+        >>> interval(row, "no_show_rate")
+        '9% (7% to 12%)'
+    """
     return f"{percent(row[rate])} ({span(row[f'{rate}_ci_low'], row[f'{rate}_ci_high'])})"
 
 

@@ -1,6 +1,8 @@
 """How often intervals, comparisons and funnels are right, as Markdown tables for the README.
 
-    uv run python tests/bench/coverage.py [COHORTS]
+    uv run python tests/bench/coverage.py [COHORTS [CSV]]
+
+With a name of a csv, the table of waits is written there as well: `data/watched_studios.csv` is, for notebook 4.
 
 Every figure comes from the public functions on simulated cohorts whose true rates are known (`tests/simulation.py`) and
 on demo studios that know what happened (`tests/watching.py`), all seeded; `tests/test_coverage.py` and
@@ -76,34 +78,43 @@ def funnels(studios: int) -> None:
         print(f"| {rate} | {correlation} | {customers} | {outside:.1%} | {far:.1%} |", flush=True)
 
 
-def waits(studios: int) -> None:
-    print(f"\n### Conversion from the waiting list: {studios} demo studios, watched for eight weeks\n")
-    print("What happened to the waits in progress at a fetch, and to all; the mean rate; the intervals that hold it.\n")
-    print(
-        "| fetched | waits seen | seat seen at a fetch | seat in the end | seat at all | of all waits: seat at all ",
-        end="",
-    )
-    print("| mean rate | interval holds “seen” | holds “at all” | naive rate | naive interval holds “seen” |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+def waits(studios: int) -> pl.DataFrame:
+    """Give the figures of `data/watched_studios.csv`; its README says what they are."""
     truth = {
-        "seen": pl.sum("n") / pl.sum("n_all"),
-        "seat": pl.sum("n_seat") / pl.sum("n"),
-        "end": pl.sum("n_kept") / pl.sum("n"),
-        "at_all": pl.sum("n_got") / pl.sum("n"),
-        "all": pl.sum("n_all_got") / pl.sum("n_all"),
+        "waits_seen": pl.sum("n") / pl.sum("n_all"),
+        "seat_seen": pl.sum("n_seat") / pl.sum("n"),
+        "seat_in_the_end": pl.sum("n_kept") / pl.sum("n"),
+        "seat_at_all": pl.sum("n_got") / pl.sum("n"),
+        "seat_at_all_of_all_waits": pl.sum("n_all_got") / pl.sum("n_all"),
     }
-    found = [
-        pl.mean("conversion_rate"),
-        covered("conversion_rate", "seat").alias("holds_seat"),
-        covered("conversion_rate", "at_all").alias("holds_at_all"),
-    ]
+    found = {
+        "conversion_rate": pl.mean("conversion_rate"),
+        "holds_seat_seen": covered("conversion_rate", "seat_seen"),
+        "holds_seat_at_all": covered("conversion_rate", "seat_at_all"),
+    }
     worlds = (World(SEED + studio) for studio in range(studios))
-    daily_and_weekly = zip(*((watch(world, DAY), watch(world, WEEK)) for world in worlds), strict=True)
-    for fetched, watched in zip(("daily", "weekly"), daily_and_weekly, strict=True):
-        table = pl.DataFrame([row for rows in watched for row in rows]).with_columns(**truth)
-        ours, naive = (table.filter(rate=rate).select(found).row(0) for rate in ("conversion_rate", "naive"))
-        shares = [*table.select(*truth).row(0), *ours, *naive[:2]]
-        print(f"| {fetched} |", " | ".join(f"{share:.1%}" for share in shares), "|", flush=True)
+    watched = pl.DataFrame(
+        [
+            {"fetched": fetched, **row}
+            for world in worlds
+            for fetched, every in (("daily", DAY), ("weekly", WEEK))
+            for row in watch(world, every)
+        ]
+    ).with_columns(expr.over("fetched").alias(name) for name, expr in truth.items())
+    ours, naive = (
+        watched.filter(rate=rate).group_by("fetched", *truth).agg(**found) for rate in ("conversion_rate", "naive")
+    )
+    naively = naive.select("fetched", naive_rate="conversion_rate", naive_holds_seat_seen="holds_seat_seen")
+    shares = pl.selectors.float().round(3)
+    return ours.join(naively, on="fetched").sort("fetched").with_columns(shares)
+
+
+def print_waits(table: pl.DataFrame, studios: int) -> None:
+    print(f"\n### Conversion from the waiting list: {studios} demo studios, watched for eight weeks\n")
+    print("|", " | ".join(name.replace("_", " ") for name in table.columns), "|")
+    print("|---|", "---:|" * (table.width - 1), sep="")
+    for fetched, *shares in table.iter_rows():
+        print(f"| {fetched} |", " | ".join(f"{share:.1%}" for share in shares), "|")
 
 
 if __name__ == "__main__":
@@ -111,4 +122,7 @@ if __name__ == "__main__":
     intervals(number)
     comparisons(number // 2)
     funnels(number // 10)
-    waits(number // 10)
+    conversion = waits(number // 10)
+    print_waits(conversion, number // 10)
+    if sys.argv[2:]:
+        conversion.write_csv(sys.argv[2])
