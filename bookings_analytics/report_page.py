@@ -82,6 +82,8 @@ def _document(title: str, body: str, scripts: str = "") -> str:
 
 
 def _cell(cell: Mapping[str, Any]) -> Iterator[str]:
+    if "remove_cell" in cell["metadata"].get("tags", ()):  # nbconvert's name for it: what to change in the notebook
+        return
     if cell["cell_type"] == "markdown":
         yield _prose(cell["source"])
     elif cell["cell_type"] == "code":

@@ -311,6 +311,7 @@ def test_it_is_pictured_narrow_and_wide_light_and_dark(visit: Visit, request: py
     for theme in ("Dark", "Light"):
         menu(tab.page, "Settings", "Theme", f"JupyterLab {theme}")
         tab.page.locator(f"body[data-jp-theme-name='JupyterLab {theme}']").wait_for(state="attached")
+        tab.page.locator("#jupyterlab-splash").wait_for(state="detached")  # else it veils the picture
         for width in (WIDTH, WIDE):
             tab.page.set_viewport_size({"width": width, "height": int(height) + 40})
             tab.page.wait_for_function(f"least => ({HEIGHT})() > least", arg=0.7 * height)  # laid out anew

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_DAY_H, _DAY_MS = 24, 86_400_000
+_DAY_H = 24
 _HOURS_UP_TO = 72
 _LABELS = 5  # of days, about
 _IN_VAIN = "\N{MULTIPLICATION SIGN}"
@@ -70,9 +70,9 @@ def coverage(
 def _over_time(days: Table) -> alt.LayerChart:
     table = Table(days.by, [_watched(days, label) for label in days.labels])
     heading = f"When customers were read{table.per}"
+    if not any(row["n_read"] for row in days.rows):
+        return nothing(heading, "nobody was read")
     asked = sorted({row["day"] for row in days.rows if row["day"] is not None})
-    if not asked:
-        return nothing(heading, "nobody was fetched")
     first, span = asked[0], (asked[-1] - asked[0]).days + 1
     for row in table.rows:
         row["read_on"] = f"{row['n_days']:,} of {counted(span, 'day')}"
@@ -81,32 +81,38 @@ def _over_time(days: Table) -> alt.LayerChart:
         tooltip={"read on": "read_on", "longest gap": "longest", "customers": "n"},
         columns={"longest gap": "longest", "customers": "n"},
     )
-    read_days = [_bar(row, 0.5 * rows.step) for row in days.rows if row["n_read"]]
-    in_vain = [_bar(row, 0) for row in days.rows if row["n_fetches"] and not row["n_read"]]
+    read_days = [_bar(row, first, 0.5 * rows.step) for row in days.rows if row["n_read"]]
+    in_vain = [_bar(row, first, 0) for row in days.rows if row["n_fetches"] and not row["n_read"]]
     missed = [_gap(row, first) for row in days.rows if row["n_customers_gap_over_14_days"] and row["day"] > first]
     every = 7 * math.ceil(span / 7 / _LABELS) if span > 7 else 1  # noqa: PLR2004 - days of a week
-    labels = [_at(first + timedelta(days=day)) for day in range(0, span, every)]
+    labels = list(range(0, span, every))
+    since = (first - date(1970, 1, 1)).days
+    # Days are numbers, since Vega would take a time for one of the reader's own time zone.
     x = alt.X(
-        "start:T",
-        scale=alt.Scale(type="utc", domain=[_at(first), _at(first + timedelta(days=span))], nice=False),
-        axis=axis(format="%-d %b", values=labels, tickCount=len(labels), orient=rows.orient),
+        "start:Q",
+        scale=alt.Scale(domain=[0, span], nice=False),
+        axis=axis(
+            labelExpr=f"utcFormat(86400000 * ({since} + datum.value), '%-d %b')",
+            values=labels,
+            tickCount=len(labels),
+            orient=rows.orient,
+        ),
     )
-    bars, vain, gaps = (
-        rows.chart(drawn, told)
-        for drawn, told in (
-            (read_days, {"day": "day", "read": "read", "fetches": "n_fetches"}),
-            (in_vain, {"day": "day", "read": "read", "fetches": "n_fetches"}),
-            (missed, {"nobody read for": "long", "customers": "n"}),
-        )
+    of_day, of_gap = (
+        {"day": "day", "read": "read", "fetches": "n_fetches"},
+        {"nobody read for": "long", "customers": "n"},
     )
-    middle = alt.X("middle:T")
-    layers = [
-        gaps.mark_rule(color=NO_SHOW, strokeWidth=3).encode(x=alt.X("start:T"), x2=alt.X2("end")),
-        bars.mark_bar(color=READ).encode(x=x, x2=alt.X2("end"), size=alt.Size("height:Q", scale=None)),
-        vain.mark_text(text=_IN_VAIN, color=QUIET, fontSize=12).encode(x=middle),
-        gaps.mark_text(color=NO_SHOW, fontSize=11, dy=-8).encode(x=middle, text=alt.Text("long:N")),
-        *rows.aside(),
-    ]
+    middle = alt.X("middle:Q")
+    bars = rows.chart(read_days, of_day).mark_bar(color=READ)
+    layers = [bars.encode(x=x, x2=alt.X2("end"), size=alt.Size("height:Q", scale=None)), *rows.aside()]
+    if in_vain:
+        vain = rows.chart(in_vain, of_day).mark_text(text=_IN_VAIN, color=QUIET, fontSize=12)
+        layers.append(vain.encode(x=middle))
+    if missed:
+        gaps = rows.chart(missed, of_gap)
+        rule = gaps.mark_rule(color=NO_SHOW, strokeWidth=3).encode(x=alt.X("start:Q"), x2=alt.X2("end"))
+        number = gaps.mark_text(color=NO_SHOW, fontSize=11, dy=-8).encode(x=middle, text=alt.Text("long:N"))
+        layers = [rule, *layers, number]
     base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {_days(first, asked[-1])}."
     reading = "A bar a day, as tall as the share of the customers who were read."
     if missed:
@@ -142,9 +148,9 @@ def _watched(days: Table, label: str) -> dict[str, Any]:
     }
 
 
-def _bar(row: Mapping[str, Any], height: float) -> dict[str, Any]:
+def _bar(row: Mapping[str, Any], first: date, height: float) -> dict[str, Any]:
     share = row["n_read"] / row["n_customers"]
-    start = _at(row["day"])
+    start = (row["day"] - first).days
     return {
         **{name: value for name, value in row.items() if name.startswith("by_")},
         "group": row["group"],
@@ -152,30 +158,25 @@ def _bar(row: Mapping[str, Any], height: float) -> dict[str, Any]:
         "read": f"{percent(share)}, {row['n_read']:,} of {row['n_customers']:,}",
         "n_fetches": row["n_fetches"],
         "start": start,
-        "middle": start + _DAY_MS // 2,
-        "end": start + round(0.85 * _DAY_MS),
+        "middle": start + 0.5,
+        "end": start + 0.85,
         "height": round(height * share, 1),
     }
 
 
 def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
     """Draw the gap that ended on a day, as far back as the chart goes."""
-    end = _at(row["day"])
-    start = max(_at(first), end - round(row["longest_gap_h"] / _DAY_H * _DAY_MS))
+    end = (row["day"] - first).days
+    start = max(0, round(end - row["longest_gap_h"] / _DAY_H, 3))
     return {
         **{name: value for name, value in row.items() if name.startswith("by_")},
         "group": row["group"],
         "long": _time(row["longest_gap_h"]),
         "n": f"{row['n_customers_gap_over_14_days']:,}",
         "start": start,
-        "middle": (start + end) // 2,
+        "middle": (start + end) / 2,
         "end": end,
     }
-
-
-def _at(day: date) -> int:
-    """Give the start of a day (UTC) as Vega counts time: a text would be taken for the reader's own time zone."""
-    return (day - date(1970, 1, 1)).days * _DAY_MS
 
 
 def _days(first: date, last: date) -> str:
