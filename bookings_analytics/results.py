@@ -69,8 +69,8 @@ class FetchResult:
         fetches = self.fetches.join(cohorts, on=CUSTOMER, how="semi").filter(pl.col("outcome").is_in(SETTLED))
         return self.bookings.join(fetches, on=CUSTOMER, how="semi"), fetches
 
-    def summary(self) -> str:
-        """Say in one line how many were asked and read, and what could not be read and why."""
+    def summary(self, *, between: str = "; ") -> str:
+        """Say how many were asked and read, and what could not be read and why."""
         counts = self._counts()
         read = counts.pop("ok", 0)
         never_asked = counts.pop("not_fetched", 0)
@@ -82,7 +82,7 @@ class FetchResult:
             parts.append(f"{skipped:,} not asked, their kept fetch is recent enough")
         if never_asked:
             parts.append(f"{never_asked:,} never asked (continue with resume=)")
-        return "; ".join(parts) + "."
+        return between.join(parts) + "."
 
     def _counts(self) -> dict[str, int]:
         """Count customers by outcome, in the order of the outcomes' Enum."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,17 @@ _DIVIDED_BY: Final = {  # the counts that add up to each rate's denominator
 }
 _PAIRS: Final = {"_ci": ("_ci_low", "_ci_high", "interval"), "_bounds": ("_min", "_max", "bounds")}
 _SMALL: Final = 30  # as in the charts: of fewer, a rate is anybody's guess
+# In place of great_tables' own sheet, which is dark on white under any theme, and styles the page's other tables too.
+_SHEET: Final = re.compile("<style>.*?</style>", re.DOTALL)
+_STYLE: Final = """<style>
+# table { border-collapse: collapse; margin: 0; font-size: 13px; line-height: 1.4; color: inherit }
+# tr { background: none }
+# :is(th, td) { padding: 4px 10px; border: 0; border-bottom: 1px solid rgb(128 128 128 / 35%); vertical-align: bottom }
+# th { font-weight: bold }
+# .gt_left { text-align: left }
+# .gt_right { text-align: right; font-variant-numeric: tabular-nums }
+# .gt_sourcenote { border: 0; font-size: 12px; text-align: left }
+</style>"""
 _MARK: Final = "\N{NO-BREAK SPACE}*"
 
 
@@ -100,11 +112,11 @@ def table(
             columns[heading] = column
             numbers += [heading] if _KNOWN[name].is_numeric() else []
     texts = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-    digest = hashlib.sha256(texts.write_json().encode()).hexdigest()[:12]  # great_tables' own id differs in every run
-    made = GT(texts, id=f"table-{digest}").cols_align("left").cols_align("right", numbers)
+    own = f"table-{hashlib.sha256(texts.write_json().encode()).hexdigest()[:12]}"  # great_tables' differs in every run
+    made = GT(texts, id=own).cols_align("left").cols_align("right", numbers)
     if any(_MARK in text for each in columns.values() for text in each):
         made = made.tab_source_note(f"* of fewer than {_SMALL}")
-    return ShownTable(texts, made.as_raw_html())
+    return ShownTable(texts, _SHEET.sub(_STYLE.replace("#", f"#{own} "), made.as_raw_html()))
 
 
 def _column(name: str, rows: list[dict[str, Any]], shown: list[str]) -> Iterator[tuple[str, list[str]]]:

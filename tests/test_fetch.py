@@ -338,13 +338,13 @@ class TestInterrupt:
 
 
 class TestWhatIsShown:
-    def test_one_line_says_what_was_read_and_what_not(
+    def test_two_lines_say_what_was_read_and_what_not(
         self, studio: demo.DemoStudio, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = fetch(studio, studio.cohorts, progress=True)
         out, err = capsys.readouterr()
         counts = f"600 customers asked, 588 read, {result.bookings.height:,} bookings"
-        assert out == f"{counts}; not read: 6 not_found, 6 access_disabled.\n"
+        assert out == f"{counts};\nnot read: 6 not_found, 6 access_disabled.\n"
         assert err == ""
         assert result.summary() in repr(result)
 

@@ -76,6 +76,15 @@ def test_it_is_the_same_in_every_run_and_short_as_text() -> None:
     assert repr(table(RATES)) == "<table of 3 rows and 6 columns>"
 
 
+def test_it_takes_the_colours_of_the_theme_and_styles_nothing_else_on_the_page() -> None:
+    (sheet,) = re.findall(r"<style>(.*?)</style>", table(RATES).html, re.DOTALL)
+    (own,) = re.findall(r'<div id="(table-\w+)"', table(RATES).html)
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", sheet)
+    assert rules
+    assert all(selector.strip().startswith(f"#{own} ") for selector, _ in rules)
+    assert re.findall(r"(?<![-\w])(?:color|background): (\w+)", sheet) == ["inherit", "none"]
+
+
 def test_a_frame_without_rows_is_an_empty_table() -> None:
     assert table(RATES.clear()).texts.height == 0
 
