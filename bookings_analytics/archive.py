@@ -53,9 +53,9 @@ class Archive:
         >>> with ba.demo.serve() as studio:
         ...     result = ba.fetch_bookings(studio.cohorts.head(3), studios=studio, progress=False)
         >>> archive.add(result)
-        <Added: ... new, 0 changed, 0 gone, 0 unchanged bookings; 3 fetches kept, 0 skipped>
+        <Added: ... new, 0 changed, 0 gone, 0 unchanged; 3 fetches kept, 0 skipped>
         >>> archive.add(result)
-        <Added: 0 new, 0 changed, 0 gone, 0 unchanged bookings; 0 fetches kept, 3 skipped>
+        <Added: 0 new, 0 changed, 0 gone, 0 unchanged; 0 fetches kept, 3 skipped>
         >>> outcomes = ba.classify(archive.history())
     """
 

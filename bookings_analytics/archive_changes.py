@@ -41,8 +41,8 @@ class Added:
     def __repr__(self) -> str:
         """Say it in one line."""
         return (
-            f"<Added: {self.new:,} new, {self.changed:,} changed, {self.gone:,} gone, {self.unchanged:,} unchanged "
-            f"bookings; {self.fetches:,} fetches kept, {self.skipped:,} skipped>"
+            f"<Added: {self.new:,} new, {self.changed:,} changed, {self.gone:,} gone, {self.unchanged:,} unchanged; "
+            f"{self.fetches:,} fetches kept, {self.skipped:,} skipped>"
         )
 
 

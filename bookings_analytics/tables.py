@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.charts.frames import read
+from bookings_analytics.charts.frames import noun, read
+from bookings_analytics.charts.funnel import POSITIONS
 from bookings_analytics.charts.style import NONE, counted, one_line, percent, span
 
 if TYPE_CHECKING:
@@ -36,15 +37,21 @@ _DIVIDED_BY: Final = {  # the counts that add up to each rate's denominator
     "conversion_rate": ("n_converted", "n_lapsed", "n_withdrawn"),
     "clear_rate": ("n_slots",),
 }
-_PAIRS: Final = {"_ci": ("_ci_low", "_ci_high", "interval"), "_bounds": ("_min", "_max", "bounds")}
+_ENDS: Final = (("_ci_low", "_ci_high", ", interval"), ("_min", "_max", ", bounds"), ("_low", "_high", ""))
+_CALLED: Final = {
+    "limit_95": "95% limits",
+    "limit_998": "99.8% limits",
+    "n_customers_gap_over_14_days": "customers with a gap over 14 days",
+}
 _SMALL: Final = 30  # as in the charts: of fewer, a rate is anybody's guess
 # In place of great_tables' own sheet, which is dark on white under any theme, and styles the page's other tables too.
 _SHEET: Final = re.compile("<style>.*?</style>", re.DOTALL)
 _STYLE: Final = """<style>
 # table { border-collapse: collapse; margin: 0; font-size: 13px; line-height: 1.4; color: inherit }
 # tr { background: none }
-# :is(th, td) { padding: 4px 10px; border: 0; border-bottom: 1px solid rgb(128 128 128 / 35%); vertical-align: bottom }
-# th { font-weight: bold }
+# :is(th, td) { padding: 4px 8px; border: 0; border-bottom: 1px solid rgb(128 128 128 / 35%); vertical-align: bottom }
+# th { font-weight: bold; min-width: 3.5em }
+# td { white-space: nowrap }
 # .gt_left { text-align: left }
 # .gt_right { text-align: right; font-variant-numeric: tabular-nums }
 # .gt_sourcenote { border: 0; font-size: 12px; text-align: left }
@@ -102,9 +109,8 @@ def table(
 
     read_table = read(rates, schema=_KNOWN, needs=(), made_by="a function of rates", names=names, sort=sort)
     rows = read_table.rows
-    columns = (
-        {" / ".join(map(_words, read_table.by)): [one_line(row["group"]) for row in rows]} if read_table.by else {}
-    )
+    by = " / ".join(noun(column, 1) for column in read_table.by)
+    columns = {by: [one_line(row["group"]) for row in rows]} if by else {}
     shown = [name for name in rows[0] if name in _KNOWN] if rows else []
     numbers = []
     for name in shown:
@@ -120,14 +126,16 @@ def table(
 
 
 def _column(name: str, rows: list[dict[str, Any]], shown: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Write a column; that of a rate is followed by its interval and its bounds."""
-    if name.endswith(("_ci_low", "_ci_high", "_min", "_max")):
-        return
+    """Write a column; the two ends of an interval, of bounds or of limits make one, where both are there."""
+    for low, high, called in _ENDS:
+        if name.endswith(low) and (end := name.removesuffix(low) + high) in shown:
+            base = name.removesuffix(low)
+            write = _points_span if base == "difference" else span
+            yield _words(base) + called, [write(row[name], row[end]) for row in rows]
+            return
+        if name.endswith(high) and name.removesuffix(high) + low in shown:
+            return
     yield _words(name), [_text(name, row) for row in rows]
-    for low, high, called in _PAIRS.values():
-        if {name + low, name + high} <= set(shown):
-            write = _points_span if name == "difference" else span
-            yield f"{_words(name)}, {called}", [write(row[name + low], row[name + high]) for row in rows]
 
 
 def _text(name: str, row: Mapping[str, Any]) -> str:
@@ -135,7 +143,7 @@ def _text(name: str, row: Mapping[str, Any]) -> str:
     if value is None:
         return NONE
     if not isinstance(value, float):
-        return f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{value:,}" if isinstance(value, int) else POSITIONS.get(value, (str(value),))[0]
     if name.endswith("_h"):
         return f"{value:,.0f} h"
     if name == "dispersion":
@@ -157,4 +165,5 @@ def _points_span(low: float | None, high: float | None) -> str:
 
 
 def _words(name: str) -> str:
-    return name.removeprefix("n_").removesuffix("_h").replace("_", " ")
+    words = name.removeprefix("n_").removesuffix("_h").replace("no_show", "no-show").replace("_", " ")
+    return _CALLED.get(name, words)

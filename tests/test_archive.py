@@ -370,9 +370,7 @@ def test_an_archive_shows_itself_in_a_cell(tmp_path: Path) -> None:
 
 def test_what_was_added_is_told_in_a_line() -> None:
     added = Added(new=1200, changed=3, gone=2, unchanged=5000, fetches=300, skipped=1)
-    assert repr(added) == (
-        "<Added: 1,200 new, 3 changed, 2 gone, 5,000 unchanged bookings; 300 fetches kept, 1 skipped>"
-    )
+    assert repr(added) == ("<Added: 1,200 new, 3 changed, 2 gone, 5,000 unchanged; 300 fetches kept, 1 skipped>")
 
 
 # Where an archive can be

@@ -425,7 +425,7 @@ def test_rows_stay_apart_and_the_chart_as_wide_as_a_notebook(name: str, groups: 
     )
 
     assert 20 <= spec["height"] / len(rows_of(spec)) <= 42
-    assert 560 <= width <= 720
+    assert 560 <= width <= 656
 
 
 def data_of(spec: dict[str, Any]) -> list[dict[str, Any]]:

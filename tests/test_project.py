@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -126,7 +127,8 @@ def test_the_readmes_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert code
     names: dict[str, Any] = {}
-    exec(code[1], names)
+    with pl.Config():  # which forgets afterwards how the notebooks want frames
+        exec(code[1], names)
     assert names["result"].fetches.height == 600
     names["studio"].close()
 

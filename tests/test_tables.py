@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import bookings_analytics as ba
+from bookings_analytics import schema
 from bookings_analytics.notebook import table
 
 if TYPE_CHECKING:
@@ -35,23 +36,23 @@ def test_it_has_a_row_a_group_percent_counts_and_one_column_for_an_interval() ->
     assert table(RATES).texts.to_dicts()[0] == {
         "cohort / contract": "big / basic",
         "attended": "1,200",
-        "no show": "34",
-        "no show rate": "3%",
-        "no show rate, interval": "<1% to 4%",
-        "no show rate, bounds": "2% to >99%",
+        "no-show": "34",
+        "no-show rate": "3%",
+        "no-show rate, interval": "<1% to 4%",
+        "no-show rate, bounds": "2% to >99%",
     }
 
 
 def test_a_rate_of_few_is_marked_and_a_missing_one_is_a_dash() -> None:
     shown = table(RATES)
-    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in shown.texts["no show rate"]] == ["3%", "31% *", "—"]
-    assert shown.texts["no show rate, interval"][2] == "—"
+    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in shown.texts["no-show rate"]] == ["3%", "31% *", "—"]
+    assert shown.texts["no-show rate, interval"][2] == "—"
     assert "* of fewer than 30" in shown.html
     assert "of fewer" not in table(RATES.head(1)).html
 
 
 def test_a_rate_whose_counts_were_left_out_is_not_marked() -> None:
-    assert table(RATES.drop("n_attended")).texts["no show rate"][1] == "31%"
+    assert table(RATES.drop("n_attended")).texts["no-show rate"][1] == "31%"
 
 
 def test_groups_are_named_and_put_in_the_order_wanted() -> None:
@@ -61,6 +62,21 @@ def test_groups_are_named_and_put_in_the_order_wanted() -> None:
     assert table(frame, names={"big": "Big ones"}).texts["cohort"][0] == "Big ones"
     with pytest.raises(ValueError, match="no column 'nothing' to sort by"):
         table(frame, sort="nothing")
+
+
+def test_one_end_alone_stands_for_itself() -> None:
+    frame = RATES.select("cohort", "no_show_rate_ci_high", "no_show_rate_min")
+    assert table(frame).texts.row(0) == ("big", "4%", "2%")
+
+
+def test_limits_and_positions_of_a_funnel_are_in_words() -> None:
+    funnel = pl.DataFrame(
+        {"class_id": 7, "limit_95_low": [0.02], "limit_95_high": [0.16], "position": ["above_998"]},
+        schema_overrides={"position": schema.POSITION},
+    )
+    assert table(funnel, names={7: "Yoga"}).texts.to_dicts() == [
+        {"class": "Yoga", "95% limits": "2% to 16%", "position": "above the 99.8% limit"}
+    ]
 
 
 def test_differences_are_in_points_and_hours_in_hours() -> None:

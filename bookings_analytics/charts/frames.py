@@ -43,13 +43,13 @@ class Table:
     @property
     def per(self) -> str:
         """How a title goes on: ``, by cohort and class``; empty without groups."""
-        return f", by {' and '.join(_noun(column, 1) for column in self.by)}" if self.by else ""
+        return f", by {' and '.join(noun(column, 1) for column in self.by)}" if self.by else ""
 
     @property
     def of(self) -> str:
         """How a count goes on: `` in 4 cohorts``; empty without groups."""
         n = len(self.labels)
-        return f" in {n:,} {_noun(self.by[0] if len(self.by) == 1 else 'group', n)}" if self.by else ""
+        return f" in {n:,} {noun(self.by[0] if len(self.by) == 1 else 'group', n)}" if self.by else ""
 
     def customers(self, count: str) -> int:
         """Add up a count of customers, once where rows (classes, say) share the same customers."""
@@ -148,6 +148,7 @@ def _rounded(value: object) -> object:
     return round(value, _DECIMALS) if isinstance(value, float) else value
 
 
-def _noun(column: str, n: int) -> str:
+def noun(column: str, n: int) -> str:
+    """Say of what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
     one, many = _NOUNS.get(column, (column.replace("_", " "), column.replace("_", " ") + "s"))
     return one if n == 1 else many

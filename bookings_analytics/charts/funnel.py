@@ -42,7 +42,7 @@ _BESIDE = 9  # pixels from a mark to its name
 _RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
 _NAMED_AT = 0.94  # of the plot's height: where a limit's name stands
 _STEPS = 80  # of a curve
-_POSITIONS: Final = {  # what a position means, and the mark's shape
+POSITIONS: Final = {  # what a position means, and the mark's shape
     "below_998": ("below the 99.8% limit", "triangle-down"),
     "below_95": ("below the 95% limit", "triangle-down"),
     "within": ("within the limits of chance", "circle"),
@@ -90,7 +90,7 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     for row in rows:
         row["label"] = one_line(row["group"])
         row["told"] = f"{percent(row['no_show_rate'])}, {row['n_no_show']:,} of {row['n_recorded']:,} seats"
-        row["means"], row["shape"] = _POSITIONS[row["position"]]
+        row["means"], row["shape"] = POSITIONS[row["position"]]
         row["fill"] = NO_SHOW if row["position"].endswith("998") else "white"
     center, variance = rows[0]["center"], rows[0]["dispersion"] * rows[0]["center"] * (1 - rows[0]["center"])
     seats = math.ceil(1.04 * max(row["n_recorded"] for row in rows))

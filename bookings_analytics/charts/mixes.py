@@ -145,6 +145,7 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
     names, colors = zip(*present.values(), strict=True) if present else ((), ())
     legend = alt.Legend(
         orient="top",
+        offset=26,  # above the headings of the columns
         title=None,
         symbolType="square",
         symbolStrokeWidth=0,
