@@ -73,7 +73,8 @@ def checked(result: FetchResult) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def newer(fetches: pl.DataFrame, latest: pl.LazyFrame) -> pl.DataFrame:
     """Keep the fetches that are newer than the customer's last one: a successful one than the last successful one."""
-    last = latest.group_by(CUSTOMER).agg(
+    of_these = latest.join(fetches.lazy(), on=CUSTOMER, how="semi")  # of a large archive only a few
+    last = of_these.group_by(CUSTOMER).agg(
         last=pl.col("fetched_at").max(), last_ok=pl.col("fetched_at").filter(pl.col("outcome") == "ok").max()
     )
     compared = fetches.lazy().join(last, on=CUSTOMER, how="left", maintain_order="left").collect()

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import polars as pl
+from arro3.core import RecordBatchReader, Table
 from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
 
 from bookings_analytics import schema
@@ -39,6 +40,8 @@ BOOKING: Final = (*CUSTOMER, "booking_id")
 ERASING_KEY: Final = "bookings_analytics.erasing"
 RENEWED_EVERY: Final = 20  # adds; how many of them an add has to read beside the latest tables, at most
 WRITER: Final = WriterProperties(compression="ZSTD")
+_ROWS_AT_ONCE: Final = 20_000  # of the latest tables in memory, when they are made anew
+_LATEST_WRITER: Final = WriterProperties(compression="ZSTD", max_row_group_size=_ROWS_AT_ONCE)
 
 
 def as_text(columns: pl.Schema) -> pl.Schema:
@@ -83,11 +86,14 @@ class Snapshot:
         self._root = root
         self._storage_options = storage_options
         # Without a file, Delta does not name all columns.
-        columns = {"path": pl.String, "partition.table": pl.String, f"max.{ADD_NUMBER}": pl.Int64}
+        numbers = dict.fromkeys(("num_records", f"max.{ADD_NUMBER}"), pl.Int64)
+        columns = {"path": pl.String, "partition.table": pl.String, **numbers}
         actions = pl.DataFrame(table.get_add_actions(flatten=True))
         self._files = actions if actions.height else pl.DataFrame(schema=columns)
         known = self._files.filter(pl.col("partition.table").str.starts_with("latest_"))[f"max.{ADD_NUMBER}"].max()
         self.compacted = known if isinstance(known, int) else 0
+        # A file without statistics is read: nothing says that the latest tables know it.
+        self._later = (pl.col(f"max.{ADD_NUMBER}") > self.compacted).fill_null(value=True)
 
     def rows(self, kind: Kind) -> pl.LazyFrame:
         """Give all rows of a table, each with its file."""
@@ -95,9 +101,7 @@ class Snapshot:
 
     def latest(self, kind: Kind) -> pl.LazyFrame:
         """Give rows that hold the latest of each customer, and some that later ones have replaced."""
-        # A file without statistics is read: nothing says that the latest tables know it.
-        later = (pl.col(f"max.{ADD_NUMBER}") > self.compacted).fill_null(value=True)
-        since = self._scan((pl.col("partition.table") == kind) & later, _ROWS[kind])
+        since = self._scan((pl.col("partition.table") == kind) & self._later, _ROWS[kind])
         return pl.concat(
             [
                 self._scan(pl.col("partition.table") == f"latest_{kind}", _ROWS[kind]),
@@ -122,19 +126,32 @@ class Snapshot:
         return number
 
     def replace_latest(self) -> None:
-        """Make the latest tables anew, so that they know every add so far."""
-        fetches = self.latest("fetches")
+        """Make the latest tables anew, so that they know every add so far, a part of the customers at a time."""
+        of_latest = self._files.filter(pl.col("partition.table").str.starts_with("latest_") | self._later)
+        n_rows: int = of_latest.select(pl.col("num_records").sum()).item()
+        n_parts = 1 + n_rows // _ROWS_AT_ONCE
+        parts = (self._latest_part(part, of=n_parts) for part in range(n_parts))
+        batches = (batch for part in parts for batch in Table.from_arrow(part).to_batches())
+        write_deltalake(
+            self.delta,
+            RecordBatchReader.from_batches(Table.from_arrow(COLUMNS.to_frame()).schema, batches),
+            mode="overwrite",
+            predicate="table IN ('latest_observations', 'latest_fetches')",
+            writer_properties=_LATEST_WRITER,
+        )
+
+    def _latest_part(self, part: int, *, of: int) -> pl.DataFrame:
+        """Give the rows of the latest tables for one of so many parts of the customers."""
+        observations, fetches = (
+            self.latest(kind).filter(pl.col("customer_id") % of == part) for kind in ("observations", "fetches")
+        )
         successful = last_fetches(fetches.filter(pl.col("outcome") == "ok"))
-        latest = _with_table(
-            latest_observations=last_seen(self.latest("observations")).sort(BOOKING).collect(),
+        return _with_table(
+            latest_observations=last_seen(observations).sort(BOOKING).collect(),
             latest_fetches=pl.concat([last_fetches(fetches), successful])
             .unique()
             .sort(*CUSTOMER, "fetched_at")
             .collect(),
-        )
-        tables = ", ".join(f"'{name}'" for name in latest["table"].unique())
-        write_deltalake(
-            self.delta, latest, mode="overwrite", predicate=f"table IN ({tables})", writer_properties=WRITER
         )
 
     def _scan(self, chosen: pl.Expr, columns: pl.Schema) -> pl.LazyFrame:

@@ -28,8 +28,9 @@ figure img { max-width: 100%; height: auto }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.5rem 0 }
 code, pre { font-family: ui-monospace, monospace; font-size: 0.9em }
 details { margin: 0.5rem 0; color: #5c5c5c; font-size: 0.9em }
-table { border-collapse: collapse; margin: 0.5rem 0; font-size: 0.9em }
+table { border-collapse: collapse; border: 0; margin: 0.5rem 0; font-size: 0.9em }
 th, td { padding: 0.2rem 0.7rem; border: 0; border-bottom: 1px solid #e4e4e4; text-align: left }
+.dataframe :is(th, td) { text-align: right }
 summary:focus-visible, a:focus-visible { outline: 2px solid #00558a }
 @media print { details { display: none } }
 """

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bookings_analytics.studios import Studio
 
 _CHUNK = 300  # customers whose rows are turned into frames, and written to the archive, at once
+_UNWRITTEN = 2  # chunks that may wait to be written while the next customers are asked for
 
 
 class SnapshotArchive(Protocol):
@@ -131,6 +132,7 @@ class Run:
     async def _work(self, studio: str, client: BookingsClient, waiting: Iterator[int]) -> None:
         """Ask for one customer after the other, until none is waiting."""
         for customer_id in waiting:
+            await self._let_writes_keep_up()
             bookings: list[Booking] = []
             try:
                 bookings, attempts = await client.bookings(customer_id)
@@ -165,6 +167,13 @@ class Run:
         for write in self._writes:
             if write.done():
                 write.result()
+        self._writes = [write for write in self._writes if not write.done()]
+
+    async def _let_writes_keep_up(self) -> None:
+        """Wait while the archive is slower than the API, or what is not written yet would pile up in memory."""
+        while len(self._writes) > _UNWRITTEN:
+            await asyncio.wait(self._writes, return_when=asyncio.FIRST_COMPLETED)
+            self._check_writes()
 
     async def _write(self, archive: SnapshotArchive, bookings: pl.DataFrame, fetches: pl.DataFrame) -> None:
         """Write one chunk; a stopped fetch waits for it, so that what was read is kept."""

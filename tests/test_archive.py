@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from snapshots import Answer, Bookings, at, booking, fetch, result
 
 import bookings_analytics as ba
-from bookings_analytics import archive_upkeep, schema
+from bookings_analytics import archive_snapshot, archive_upkeep, schema
 from bookings_analytics.archive import Archive
 from bookings_analytics.archive_changes import Added
 
@@ -537,6 +537,7 @@ def test_any_course_of_fetches_reads_as_the_snapshots_do(steps: list[Fetched | s
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive_upkeep, "RENEWED_EVERY", 2)
         patch.setattr(archive_upkeep, "_COMPACTED_EVERY", 5)
+        patch.setattr(archive_snapshot, "_ROWS_AT_ONCE", 3)
         archive = Archive(place)
         for step in steps:
             match step:

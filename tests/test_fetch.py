@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 
 import bookings_analytics as ba
-from bookings_analytics import demo, schema
+from bookings_analytics import demo, schema, workers
 from bookings_analytics.client import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
@@ -481,6 +481,25 @@ class TestIntoAnArchive:
         assert raised.value.result is not None
         together = pl.concat([archive.bookings(), raised.value.result.bookings])
         assert together.height == raised.value.result.fetches["n_bookings"].sum()
+
+    def test_a_slow_archive_slows_the_fetch_instead_of_filling_the_memory(
+        self, studio: demo.DemoStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chunk, concurrency = 20, 8
+        monkeypatch.setattr(workers, "_CHUNK", chunk)
+        ahead: list[int] = []
+
+        class Slow(Kept):
+            def add(self, result: ba.FetchResult) -> None:
+                time.sleep(0.05)
+                super().add(result)
+                written = sum(kept.fetches.height for kept in self.results)
+                ahead.append(sum(sent.method == "GET" for sent in studio.requests) - written)
+
+        archive = Slow()
+        fetch(studio, studio.cohorts, archive=archive, concurrency=concurrency)
+        assert sum(kept.fetches.height for kept in archive.results) == 600
+        assert chunk < max(ahead) <= (workers._UNWRITTEN + 1) * chunk + 2 * concurrency
 
     def test_settings_that_contradict_each_other_are_refused(self, studio: demo.DemoStudio) -> None:
         ids = known(studio)[:2]
