@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -266,6 +267,26 @@ def test_a_group_whose_attendance_was_never_recorded_says_so() -> None:
     )
 
     assert "attendance was never recorded" in svg(chart("no_show_rates", rates.no_shows(outcomes, by="class_id")))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_groups_without_any_data_can_be_drawn_and_say_so(name: str) -> None:
+    outcomes, cohorts = outcomes_and_cohorts([*COHORTS])
+    none = outcomes.clear()
+    no_shows = rates.no_shows(none, cohorts, by="cohort")
+    frame = {
+        "booking_vs_participation": rates.booking_vs_participation(none, cohorts, by="cohort"),
+        "no_show_rates": no_shows,
+        "outcome_mix": rates.outcome_counts(none, cohorts, by="cohort"),
+        "no_show_funnel": comparisons.no_show_funnel(none, cohorts, by="cohort"),
+        "differences": comparisons.compare(no_shows, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
+    }.get(name, FRAMES[name].filter(pl.col("cohort") == NOBODY))
+    drawn = chart(name, frame)
+    spec = drawn.to_dict(validate=False)
+
+    assert vl_convert.vegalite_to_png(spec | {"$schema": SCHEMA}, vl_version="5.8").startswith(b"\x89PNG")
+    assert re.search(r"\b(0|no|No|nobody|never|Nothing)\b", spec["description"])
+    assert "differs from it" not in spec["description"]
 
 
 def test_the_funnel_tells_how_many_groups_it_can_not_place() -> None:

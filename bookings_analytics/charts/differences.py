@@ -112,6 +112,8 @@ def differences(
 
 
 def _finding(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "No difference can be told."
     told = rows if len(rows) <= SPELLED_OUT else [row for row in rows if row["apart"]]
     each = " ".join(f"{one_line(row['group'])}: {row['told']} ({row['range']})." for row in told)
     return each or "No group differs from it by more than chance."

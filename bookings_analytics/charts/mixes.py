@@ -140,9 +140,11 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
     thin = f"Thin bars: fewer than {_FEW} {unit}." if any(0 < row["total"] < _FEW for row in table.rows) else ""
     rows = Rows(table, tooltip={unit: "n"}, columns={unit: "n"})
     present = {kind: named for kind, named in kinds.items() if any(row[f"n_{kind}"] for row in table.rows)}
+    if not present:
+        return nothing(heading, f"no {unit} in any group")
     parts = [part for row in table.rows for part in _parts(row, present, rows.size["width"])]
     picked = alt.selection_point(name=f"picked_{unit}", fields=["outcome"], bind="legend")
-    names, colors = zip(*present.values(), strict=True) if present else ((), ())
+    names, colors = zip(*present.values(), strict=True)
     legend = alt.Legend(
         orient="top",
         offset=26,  # above the headings of the columns
