@@ -47,7 +47,7 @@ def save(chart: alt.TopLevelMixin, path: str | Path) -> None:
     spec = chart.to_dict()
     match path.suffix.lower():
         case ".png":
-            path.write_bytes(_with_texts(vl_convert.vegalite_to_png(spec, scale=_SCALE), spec))
+            path.write_bytes(with_texts(vl_convert.vegalite_to_png(spec, scale=_SCALE), spec))
         case ".svg":
             path.write_text(_with_title(vl_convert.vegalite_to_svg(spec), spec), "utf-8")
         case ".csv":
@@ -74,7 +74,7 @@ def _with_title(svg: str, spec: Mapping[str, Any]) -> str:
     )
 
 
-def _with_texts(png: bytes, spec: Mapping[str, Any]) -> bytes:
+def with_texts(png: bytes, spec: Mapping[str, Any]) -> bytes:
     """Give a PNG its title and description: PNG specification, 11.3.3.4 iTXt."""
     texts = {"Title": _title(spec), "Description": spec.get("description", "")}
     chunks = b""
@@ -91,7 +91,7 @@ def _numbers(spec: Mapping[str, Any]) -> pl.DataFrame:
         raise ValueError("the chart has no data of its own: save the frame that it was made of.")
     widest = max((set(rows[0]) for rows in sets), key=len)
     frame = pl.DataFrame([row for rows in sets if set(rows[0]) == widest for row in rows], infer_schema_length=None)
-    numbers = [name for name in frame.columns if name in RESERVED or name.startswith("n_")]
+    numbers = [name for name in frame.columns if name in RESERVED or name.startswith("n_") or name == "day"]
     # One of ours has its groups' names, and texts for its tooltips beside the numbers; any other is kept whole.
     return (
         frame.select("group", *numbers).sort("group", maintain_order=True) if "group" in widest and numbers else frame

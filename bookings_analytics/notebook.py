@@ -10,7 +10,7 @@ import polars as pl
 import vl_convert
 
 from bookings_analytics.charts.style import interval
-from bookings_analytics.exports import save
+from bookings_analytics.exports import save, with_texts
 from bookings_analytics.tables import ShownTable, table
 
 __all__ = ["ShownTable", "interval", "save", "setup", "table"]
@@ -63,7 +63,7 @@ def setup() -> None:
 def _bundle(spec: dict[str, Any], **_options: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """Turn a chart into what a cell's output holds, and that into its metadata: the interface of Altair's renderers."""
     spec = spec | {"$schema": _SCHEMA}
-    picture = vl_convert.vegalite_to_png(spec, vl_version=COMPILER, scale=_SCALE)
+    picture = with_texts(vl_convert.vegalite_to_png(spec, vl_version=COMPILER, scale=_SCALE), spec)
     width, height = struct.unpack_from(">II", picture, 16)  # where the PNG's header has them
     told = spec.get("description", "a chart without a description")
     embedded = spec | {"usermeta": {"embedOptions": _EMBED_OPTIONS} | spec.get("usermeta", {})}

@@ -704,7 +704,7 @@ def test_coverage_over_time_tells_days_and_the_longest_gap() -> None:
 def test_coverage_over_time_draws_each_day_as_tall_as_the_share_read_and_what_was_missed() -> None:
     spec = chart("coverage", DAYS).to_dict(validate=False)
     rows = data_of(spec)
-    bars = {(row["group"], row["day"]): row for row in rows if "day" in row}
+    bars = {(row["group"], row["on"]): row for row in rows if "on" in row}
     gaps = [row for row in rows if "long" in row]
 
     assert {key: bar["read"] for key, bar in bars.items()} == {

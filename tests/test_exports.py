@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import struct
 import zlib
+from datetime import date
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import altair as alt
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from bookings_analytics import charts
+from bookings_analytics import charts, schema
 from bookings_analytics.notebook import save
 
 if TYPE_CHECKING:
@@ -79,6 +81,17 @@ def test_marks_drawn_in_two_layers_are_all_in_the_csv(tmp_path: Path) -> None:
     )
     save(charts.no_show_funnel(funnel), tmp_path / "funnel.csv")
     assert pl.read_csv(tmp_path / "funnel.csv")["no_show_rate"].to_list() == [0.05, 0.3]
+
+
+def test_of_coverage_over_time_the_csv_has_a_row_a_day(tmp_path: Path) -> None:
+    days = pl.DataFrame(
+        [("b", date(2026, 3, 1), 2, 2, 2, None, None, 0), ("a", date(2026, 3, 2), 4, 1, 3, 24.0, 25.0, 0)],
+        schema={"cohort": pl.String(), "day": pl.Date(), **schema.COVERAGE},
+        orient="row",
+    )
+    save(charts.coverage(days), tmp_path / "days.csv")
+    read = pl.read_csv(tmp_path / "days.csv", try_parse_dates=True).rename({"group": "cohort"})
+    assert_frame_equal(read, days.sort("cohort"))
 
 
 def test_an_analysts_own_chart_is_saved_whole(tmp_path: Path) -> None:

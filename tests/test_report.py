@@ -63,7 +63,9 @@ def test_each_notebook_becomes_a_page_with_folded_code_and_pictures_and_an_index
     assert re.search(r"01_seats\.html\n.*02_words\.html\n.*index\.html: 2 pages\n", told, re.DOTALL)
     assert "<title>About 01_seats &lt;/title&gt;</title>" in seats
     assert re.search(r'<img src="data:image/png;base64,[\w+/=\n]+" alt="Seats that stayed empty[^"]* 12 in 40', seats)
-    assert (tmp_path / "out/01_seats-1.png").read_bytes().startswith(b"\x89PNG")
+    picture = (tmp_path / "out/01_seats-1.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert re.search(rb"Description\0{5}Seats that stayed empty[^\0]* 12 in 40", picture)
     assert "<details><summary>Code</summary>" in words
     assert "<pre>&lt;b&gt;bold&lt;/b&gt;\n</pre>" in words
     assert 'href="01_seats.html"' in index

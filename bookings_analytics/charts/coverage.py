@@ -99,7 +99,7 @@ def _over_time(days: Table) -> alt.LayerChart:
         ),
     )
     of_day, of_gap = (
-        {"day": "day", "read": "read", "fetches": "n_fetches"},
+        {"day": "on", "read": "read", "fetches": "n_fetches"},
         {"nobody read for": "long", "customers": "n"},
     )
     middle = alt.X("middle:Q")
@@ -154,9 +154,10 @@ def _bar(row: Mapping[str, Any], first: date, height: float) -> dict[str, Any]:
     return {
         **{name: value for name, value in row.items() if name.startswith("by_")},
         "group": row["group"],
-        "day": _days(row["day"], row["day"]),
+        "day": row["day"].isoformat(),
+        **{name: row[name] for name in COVERAGE},
+        "on": _days(row["day"], row["day"]),
         "read": f"{percent(share)}, {row['n_read']:,} of {row['n_customers']:,}",
-        "n_fetches": row["n_fetches"],
         "start": start,
         "middle": start + 0.5,
         "end": start + 0.85,
