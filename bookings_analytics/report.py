@@ -112,7 +112,7 @@ def _parameters(
         if archive is None and studio is None:
             raise ConfigurationError("--cohorts says who is asked about. Say where: --archive or --studio.")
     elif own := [name for name, value in (("archive", archive), ("studio", studio), ("classes", classes)) if value]:
-        raise ConfigurationError(f"--{own[0]} has no customers of the demo's. Name your own with --cohorts.")
+        raise ConfigurationError(f"--{own[0]} is about customers of your own. Name them with --cohorts.")
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is
         parameters["archive_path"] = archive if "://" in archive else str(Path(archive).resolve())
     if studio is not None:

@@ -723,6 +723,14 @@ def test_coverage_over_time_draws_each_day_as_tall_as_the_share_read_and_what_wa
     assert all(f">{text}<" in picture for text in ("1 Mar", "19 days", "nobody was read", "\N{MULTIPLICATION SIGN}"))
 
 
+def test_of_gaps_that_overlap_only_the_longest_has_a_number() -> None:
+    longer = DAYS.row(3, named=True) | {"day": date(2026, 3, 22), "longest_gap_h": 480.0}
+    picture = svg(chart("coverage", pl.concat([DAYS, pl.DataFrame([longer], schema=DAYS.schema)])))
+
+    assert picture.count(">20 days<") == 2, "above its line, and in the column of the longest gaps"
+    assert ">19 days<" not in picture
+
+
 def test_coverage_over_a_year_and_of_a_day_has_days_as_labels() -> None:
     year = [date(2026, 1, 1) + timedelta(days=day) for day in range(365)]
     daily = DAYS.head(1).select(pl.exclude("day")).join(pl.DataFrame({"day": year}), how="cross")

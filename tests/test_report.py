@@ -148,7 +148,7 @@ def test_of_ones_own_customers_it_has_what_can_be_read(
 @pytest.mark.parametrize("option", ["--archive", "--studio", "--classes"])
 def test_where_to_read_without_whom_is_refused(tmp_path: Path, option: str) -> None:
     with pytest.raises(
-        ba.ConfigurationError, match=f"{option} has no customers of the demo's. Name your own with --co"
+        ba.ConfigurationError, match=f"{option} is about customers of your own. Name them with --cohorts"
     ):
         run(tmp_path / "out", option, "anything")
     assert not (tmp_path / "out").exists()

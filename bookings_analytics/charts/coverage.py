@@ -111,7 +111,10 @@ def _over_time(days: Table) -> alt.LayerChart:
     if missed:
         gaps = rows.chart(missed, of_gap)
         rule = gaps.mark_rule(color=NO_SHOW, strokeWidth=3).encode(x=alt.X("start:Q"), x2=alt.X2("end"))
-        number = gaps.mark_text(color=NO_SHOW, fontSize=11, dy=-8).encode(x=middle, text=alt.Text("long:N"))
+        # One number a group: those of gaps that overlap would be on top of each other.
+        longest = {gap["group"]: gap for gap in sorted(missed, key=lambda gap: gap["end"] - gap["start"])}
+        numbers = rows.chart(list(longest.values()), of_gap).mark_text(color=NO_SHOW, fontSize=11, dy=-8)
+        number = numbers.encode(x=middle, text=alt.Text("long:N"))
         layers = [rule, *layers, number]
     base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {_days(first, asked[-1])}."
     reading = "A bar a day, as tall as the share of the customers who were read."
@@ -119,8 +122,8 @@ def _over_time(days: Table) -> alt.LayerChart:
         reading += f" Orange: {_MISSED}."
     if in_vain:
         reading += f" {_IN_VAIN}: nobody who was asked could be read."
-    longest = sorted(table.rows, key=lambda row: row["longest_h"], reverse=True)[:SPELLED_OUT]
-    told = table.rows if len(table.rows) <= SPELLED_OUT else longest
+    by_gap = sorted(table.rows, key=lambda row: row["longest_h"], reverse=True)
+    told = table.rows if len(table.rows) <= SPELLED_OUT else by_gap[:SPELLED_OUT]
     each = " ".join(
         f"{one_line(row['group'])}: on {row['read_on']}, longest gap {row['longest']}."
         if row["longest_h"]
