@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from bookings_analytics.charts.palette import INK, NO_SHOW, OUTCOMES, QUIET, WAIT_OUTCOMES, on
+from bookings_analytics.charts.palette import INK, NO_SHOW, OUTCOMES, QUIET, READ, WAIT_OUTCOMES, on
 
 # Machado, Oliveira & Fernandes, IEEE Transactions on Visualization and Computer Graphics 15 (2009): severity 1.0,
 # on linear RGB
@@ -87,6 +87,11 @@ def test_any_two_outcomes_of_a_chart_look_different(outcomes: dict[str, tuple[st
     assert min(apart.values()) > 15, min(apart.items(), key=lambda pair: pair[1])
 
 
+@pytest.mark.parametrize("vision", VISION)
+def test_days_that_were_read_and_gaps_between_them_look_different(vision: str) -> None:
+    assert ciede2000(seen(READ, vision), seen(NO_SHOW, vision)) > 15
+
+
 def test_an_outcome_has_one_colour_whether_of_a_booking_or_of_a_wait() -> None:
     assert {kind: OUTCOMES[kind] for kind in OUTCOMES.keys() & WAIT_OUTCOMES.keys()} == {
         kind: WAIT_OUTCOMES[kind] for kind in OUTCOMES.keys() & WAIT_OUTCOMES.keys()
@@ -96,6 +101,10 @@ def test_an_outcome_has_one_colour_whether_of_a_booking_or_of_a_wait() -> None:
 @pytest.mark.parametrize("color", sorted({color for _, color in (*OUTCOMES.values(), *WAIT_OUTCOMES.values())}))
 def test_letters_on_a_colour_have_the_contrast_that_wcag_asks_for(color: str) -> None:
     assert contrast(on(color), color) >= 4.5
+
+
+def test_what_is_drawn_on_white_has_the_contrast_that_wcag_asks_of_graphics() -> None:
+    assert min(contrast(color, "#FFFFFF") for color in (READ, NO_SHOW, INK, QUIET)) >= 3
 
 
 @pytest.mark.parametrize("color", [INK, QUIET, NO_SHOW])

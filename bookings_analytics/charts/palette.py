@@ -33,7 +33,7 @@ CONVERTED: Final = WAIT_OUTCOMES["converted"][1]
 
 INK: Final = "#262626"
 QUIET: Final = "#5C5C5C"  # 6.7 : 1 on white
-READ: Final = "#8F9BA6"  # days on which customers were read: a quiet ground for the gaps between them
+READ: Final = "#7D8995"  # days on which customers were read: a quiet ground for the gaps between them
 GRID: Final = "#E4E4E4"
 FAINT: Final = "#F0F0F0"
 GAP: Final = "#E2E2E2"
