@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -69,18 +70,22 @@ def write_report(
     note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
     folder.mkdir(parents=True, exist_ok=True)
     pages: dict[str, str] = {}
-    for path in lab.notebooks(lab.bundled()):
-        known = set(papermill.inspect_notebook(path))
-        if why := _unfit(known, given):
-            tell(f"{path.stem} was left out: {why}")
-            continue
-        executed = _run(path, {name: value for name, value in given.items() if name in known}, folder)
-        (folder / f"{path.stem}.html").write_text(page(executed), "utf-8")
-        for i, chart in enumerate(charts_of(executed), 1):
-            (folder / f"{path.stem}-{i}.png").write_bytes(base64.b64decode(chart["data"]["image/png"]))
-        pages[f"{path.stem}.html"] = title_of(executed)
-        (folder / "index.html").write_text(index(pages, note=note), "utf-8")
-        tell(f"{folder / path.stem}.html")
+    with tempfile.TemporaryDirectory() as kept:
+        # Only the first notebook asks the API: several processes would not know of each other's share of its limit.
+        shared = {"keep_in": kept, "archive_path": kept} if studio and not archive else {}
+        for path in lab.notebooks(lab.bundled()):
+            known = set(papermill.inspect_notebook(path))
+            if why := _unfit(known, given):
+                tell(f"{path.stem} was left out: {why}")
+                continue
+            values = {name: value for name, value in (given | shared).items() if name in known}
+            executed = _run(path, values, folder)
+            (folder / f"{path.stem}.html").write_text(page(executed), "utf-8")
+            for i, chart in enumerate(charts_of(executed), 1):
+                (folder / f"{path.stem}-{i}.png").write_bytes(base64.b64decode(chart["data"]["image/png"]))
+            pages[f"{path.stem}.html"] = title_of(executed)
+            (folder / "index.html").write_text(index(pages, note=note), "utf-8")
+            tell(f"{folder / path.stem}.html")
     tell(f"{folder / 'index.html'}: {counted(len(pages), 'page')}")
 
 

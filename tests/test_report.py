@@ -145,6 +145,22 @@ def test_of_ones_own_customers_it_has_what_can_be_read(
     assert "index.html: 2 pages" in output
 
 
+@pytest.mark.usefixtures("_address_and_key")
+def test_the_api_is_asked_by_one_notebook_only_and_the_others_read_what_it_kept(bundled: Path, members: str) -> None:
+    out = bundled.parent / "out"
+    write(bundled, "01", "cohort_file = None\nbase_url = None\nkeep_in = None", "print(keep_in)")
+    write(bundled, "02", "cohort_file = None\nbase_url = None\narchive_path = None", "print(archive_path)")
+    run(out, "--cohorts", members, "--studio", "mitte")
+    first, second = (
+        re.findall(r"<pre>(.*)\n</pre>", (out / f"{name}.html").read_text("utf-8")) for name in ("01", "02")
+    )
+    assert first == second
+    assert first != ["None"]
+    run(out, "--cohorts", members, "--studio", "mitte", "--archive", "s3://bucket/kept")
+    assert "<pre>None\n" in (out / "01.html").read_text("utf-8"), "an archive of one's own is read only"
+    assert "<pre>s3://bucket/kept\n" in (out / "02.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize("option", ["--archive", "--studio", "--classes"])
 def test_where_to_read_without_whom_is_refused(tmp_path: Path, option: str) -> None:
     with pytest.raises(
