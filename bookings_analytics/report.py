@@ -116,6 +116,10 @@ def _parameters(
         parameters |= {"cohort_file": _file("--cohorts", cohorts), "class_file": _file("--classes", classes)}
         if archive is None and studio is None:
             raise ConfigurationError("--cohorts says who is asked about. Say where: --archive or --studio.")
+        if archive is None and since is not None:
+            raise ConfigurationError(
+                "--since looks at a part of an archive, and the API shows no past. Name --archive."
+            )
     elif own := [name for name, value in (("archive", archive), ("studio", studio), ("classes", classes)) if value]:
         raise ConfigurationError(f"--{own[0]} is about customers of your own. Name them with --cohorts.")
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is

@@ -255,7 +255,7 @@ def test_only_ids_can_be_forgotten(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     archive.add(snapshot(0))
     with pytest.raises(ba.CohortError, match="'1 OR true'"):
-        archive.forget(["1 OR true"])  # type: ignore[list-item]
+        archive.forget(["1 OR true"])  # type: ignore[list-item]  # no id, which is the point
     assert archive.fetches().collect().height == len(CUSTOMERS)
 
 

@@ -175,6 +175,12 @@ def test_whom_without_where_to_read_is_refused(tmp_path: Path, members: str) -> 
         run(tmp_path / "out", "--cohorts", members)
 
 
+@pytest.mark.usefixtures("_address_and_key")
+def test_a_first_day_without_an_archive_is_refused(tmp_path: Path, members: str) -> None:
+    with pytest.raises(ba.ConfigurationError, match="--since looks at a part of an archive"):
+        run(tmp_path / "out", "--cohorts", members, "--studio", "mitte", "--since", "2026-05-01")
+
+
 def test_the_bundled_notebooks_take_every_option() -> None:
     taken = [set(papermill.inspect_notebook(path)) for path in lab.notebooks(lab.bundled())]
     own = [names for names in taken if "cohort_file" in names]

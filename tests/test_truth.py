@@ -88,7 +88,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(watched: pl.DataFrame)
 def test_every_booking_ever_seen_waiting_would_be_the_wrong_base(watched: pl.DataFrame) -> None:
     shares = share_held(watched.filter(rate="naive"), "n_seat")
     assert shares.height == 2
-    assert shares["held"].max() <= 0.05  # type: ignore[operator]
+    assert shares["held"].max() <= 0.05  # type: ignore[operator]  # as above
 
 
 def test_seats_given_up_before_any_fetch_saw_them_look_withdrawn(watched: pl.DataFrame) -> None:
