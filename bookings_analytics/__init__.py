@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from bookings_analytics import schema
 from bookings_analytics.cohorts import read_cohorts
-from bookings_analytics.comparisons import compare, no_show_funnel
 from bookings_analytics.errors import (
     ApiError,
     ArchiveError,
@@ -28,18 +28,19 @@ from bookings_analytics.errors import (
     ServerError,
     ValidationFailedError,
 )
-from bookings_analytics.fetch import fetch_bookings
-from bookings_analytics.outcomes import classify
-from bookings_analytics.rates import booking_vs_participation, no_shows, outcome_counts
+from bookings_analytics.fetch.cohort import fetch_bookings
+from bookings_analytics.metrics.comparisons import compare, no_show_funnel
+from bookings_analytics.metrics.outcomes import classify
+from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
+from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.results import FetchResult
 from bookings_analytics.studios import Studio
-from bookings_analytics.waits import seats_lost_while_waiting, waitlist_conversion
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    __version__: str
 
-    from bookings_analytics import charts, demo, notebook, schema
-    from bookings_analytics.archive import Archive
+    from bookings_analytics import charts, demo, notebook
+    from bookings_analytics.archive.archive import Archive
 
 __all__ = [
     "ApiError",
@@ -77,12 +78,22 @@ __all__ = [
     "waitlist_conversion",
 ]
 
+_LOADED_WHEN_USED = {"charts", "demo", "notebook"}  # Altair, and what serves HTTP, are slow to import
 
-def __getattr__(name: str) -> ModuleType | type[Archive]:
-    """Load the parts that not every use needs when they are first used."""
-    if name in ("charts", "demo", "notebook"):
-        return import_module(f"bookings_analytics.{name}")
-    if name == "Archive":
-        archive: type[Archive] = import_module("bookings_analytics.archive").Archive
-        return archive
-    raise AttributeError(f"module 'bookings_analytics' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """List what tab completion offers."""
+    return [*__all__, "__version__"]
+
+
+if not TYPE_CHECKING:  # a name that is not there stays an error for type checkers
+
+    def __getattr__(name: str) -> object:
+        """Load the parts that not every use needs when they are first used."""
+        if name in _LOADED_WHEN_USED:
+            return import_module(f"bookings_analytics.{name}")
+        if name == "Archive":
+            return import_module("bookings_analytics.archive").Archive
+        if name == "__version__":
+            return import_module("importlib.metadata").version("bookings-analytics")
+        raise AttributeError(f"module 'bookings_analytics' has no attribute {name!r}")

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CUSTOMER: Final = ("studio", "customer_id")
+CUSTOMER_KEY: Final = ("studio", "customer_id")
 SETTLED: Final = ["ok", "not_found", "access_disabled", "rejected"]  # asking again would bring the same answer
 
 
@@ -32,11 +31,6 @@ class FetchResult:
     fetches: pl.DataFrame
     cohorts: pl.DataFrame
 
-    @staticmethod
-    def nothing() -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Give the bookings and fetches of no customer."""
-        return schema.BOOKINGS.to_frame(), schema.FETCHES.to_frame()
-
     @classmethod
     def assemble(
         cls,
@@ -47,27 +41,22 @@ class FetchResult:
     ) -> FetchResult:
         """Put the parts of a run together: who was neither asked nor skipped for a kept fetch is not_fetched."""
         asked = pl.concat([schema.FETCHES.to_frame(), *fetches])
-        missing = cohorts.select(CUSTOMER).unique().join(pl.concat([asked, skipped]), on=CUSTOMER, how="anti")
+        missing = cohorts.select(CUSTOMER_KEY).unique().join(pl.concat([asked, skipped]), on=CUSTOMER_KEY, how="anti")
         not_fetched = missing.with_columns(
             outcome=pl.lit("not_fetched", schema.FETCH_OUTCOME), attempts=pl.lit(0, pl.Int64)
         )
-        every = pl.concat([asked, not_fetched], how="diagonal").sort(CUSTOMER)
-        outcomes = pl.concat([every, skipped]).select(*CUSTOMER, fetch_outcome="outcome")
+        every = pl.concat([asked, not_fetched], how="diagonal").sort(CUSTOMER_KEY)
+        outcomes = pl.concat([every, skipped]).select(*CUSTOMER_KEY, fetch_outcome="outcome")
         return cls(
-            bookings=pl.concat([schema.BOOKINGS.to_frame(), *bookings]).sort(*CUSTOMER, "booking_id"),
+            bookings=pl.concat([schema.BOOKINGS.to_frame(), *bookings]).sort(*CUSTOMER_KEY, "booking_id"),
             fetches=every,
-            cohorts=cohorts.join(outcomes, on=CUSTOMER, how="left", maintain_order="left"),
+            cohorts=cohorts.join(outcomes, on=CUSTOMER_KEY, how="left", maintain_order="left"),
         )
 
     def settled(self, cohorts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Give the bookings and fetches of those customers of `cohorts` whose answer is final."""
-        if self.bookings.height != self.fetches["n_bookings"].sum():
-            raise ConfigurationError(
-                "The bookings of the result given as resume= are not in it, so they went into an archive: "
-                "pass archive= and max_age= instead, and the fetch goes on where it stopped."
-            )
-        fetches = self.fetches.join(cohorts, on=CUSTOMER, how="semi").filter(pl.col("outcome").is_in(SETTLED))
-        return self.bookings.join(fetches, on=CUSTOMER, how="semi"), fetches
+        fetches = self.fetches.join(cohorts, on=CUSTOMER_KEY, how="semi").filter(pl.col("outcome").is_in(SETTLED))
+        return self.bookings.join(fetches, on=CUSTOMER_KEY, how="semi"), fetches
 
     def summary(self, *, between: str = "; ") -> str:
         """Say how many were asked and read, and what could not be read and why."""
@@ -78,7 +67,7 @@ class FetchResult:
         parts = [f"{asked:,} customers asked, {read:,} read, {self.fetches['n_bookings'].sum():,} bookings"]
         if counts:
             parts.append("not read: " + ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()))
-        if skipped := self.cohorts.select(CUSTOMER).n_unique() - self.fetches.height:
+        if skipped := self.cohorts.select(CUSTOMER_KEY).n_unique() - self.fetches.height:
             parts.append(f"{skipped:,} not asked, their kept fetch is recent enough")
         if never_asked:
             parts.append(f"{never_asked:,} never asked (continue with resume=)")

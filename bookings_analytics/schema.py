@@ -2,12 +2,13 @@
 
 The statuses are polars Enums: a value outside them can't be stored, so an unknown status is an error
 where it arrives and never a silent null. `domain.md`'s rules for the outcomes are in
-`bookings_analytics.outcomes`, the formulas of the rates in `bookings_analytics.rates`.
+`bookings_analytics.metrics.outcomes`, the formulas of the rates in `bookings_analytics.metrics.rates`.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from datetime import timedelta
+from typing import Final, Literal, NamedTuple, get_args
 
 import polars as pl
 
@@ -18,6 +19,14 @@ ParticipantStatus = Literal["PARTICIPATING", "NOT_PARTICIPATING", "UNSET"]
 BOOKING_STATUS: Final = pl.Enum(get_args(BookingStatus))
 CLASS_SLOT_STATUS: Final = pl.Enum(get_args(ClassSlotStatus))
 PARTICIPANT_STATUS: Final = pl.Enum(get_args(ParticipantStatus))  # UNSET: nobody recorded attendance
+
+CUSTOMER_KEY: Final = ("studio", "customer_id")
+BOOKING_KEY: Final = (*CUSTOMER_KEY, "booking_id")
+PLACE_KEY: Final = (*CUSTOMER_KEY, "class_slot_id")  # what a customer asks for: one outcome each
+SLOT_KEY: Final = ("studio", "class_slot_id")
+
+API_WINDOW: Final = timedelta(days=14)  # the API shows a class for so long before and after now
+FEW: Final = 30  # of fewer trials, a rate is anybody's guess
 
 SEAT_STATUSES: Final = ("BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED")
 
@@ -92,9 +101,43 @@ OUTCOMES: Final = pl.Schema(  # one row per (studio, customer_id, class_slot_id)
 )
 
 
-def _rate(name: str, *, bounds: bool = False) -> dict[str, pl.DataType]:
+class RateFacts(NamedTuple):
+    """What has to be known of a rate beside its value.
+
+    Attributes:
+        label: What it is called.
+        unit: What it is a share of.
+        trials: The counts that add up to its denominator.
+        bounds: Whether ``_min`` and ``_max`` say how far unrecorded attendance could move it.
+        chart: The chart that draws it.
+    """
+
+    label: str
+    unit: str
+    trials: tuple[str, ...]
+    chart: str
+    bounds: bool = False
+
+
+_RECORDED: Final = ("n_attended", "n_no_show")
+_DECIDED: Final = ("n_converted", "n_lapsed", "n_withdrawn")
+RATES: Final = {
+    "booking_rate": RateFacts("booking rate", "customers", ("n_customers",), "booking_vs_participation"),
+    "participation_rate": RateFacts(
+        "participation rate", "customers", ("n_customers",), "booking_vs_participation", bounds=True
+    ),
+    "seat_rate": RateFacts("seat rate", "requests", ("n_requests",), "outcome_counts"),
+    "cancellation_rate": RateFacts("cancellation rate", "requests", ("n_requests",), "outcome_counts"),
+    "attendance_rate": RateFacts("attendance rate", "seats", _RECORDED, "no_shows", bounds=True),
+    "no_show_rate": RateFacts("no-show rate", "seats", _RECORDED, "no_shows", bounds=True),
+    "conversion_rate": RateFacts("conversion among observed waits", "waits", _DECIDED, "waitlist_conversion"),
+    "clear_rate": RateFacts("share of cleared waiting lists", "classes", ("n_slots",), "waitlist_conversion"),
+}
+
+
+def _rate(name: str) -> dict[str, pl.DataType]:
     """Name the columns of one rate: its value, its sampling interval, its bounds for unrecorded attendance."""
-    suffixes = ("", "_ci_low", "_ci_high", *(("_min", "_max") if bounds else ()))
+    suffixes = ("", "_ci_low", "_ci_high", *(("_min", "_max") if RATES[name].bounds else ()))
     return {name + suffix: pl.Float64() for suffix in suffixes}
 
 
@@ -110,7 +153,7 @@ BOOKING_VS_PARTICIPATION: Final = pl.Schema(
         **_counts("n_customers", "n_not_read", "n_booked", "n_participated", "n_only_upcoming"),
         **_counts("n_requests", "n_seats", "n_canceled", "n_waiting", "n_lost", "n_slot_canceled"),
         **_rate("booking_rate"),
-        **_rate("participation_rate", bounds=True),
+        **_rate("participation_rate"),
         **_rate("seat_rate"),
         **_rate("cancellation_rate"),
     }
@@ -119,8 +162,8 @@ BOOKING_VS_PARTICIPATION: Final = pl.Schema(
 NO_SHOWS: Final = pl.Schema(
     {
         **_counts("n_customers", "n_attended", "n_no_show", "n_unrecorded"),
-        **_rate("attendance_rate", bounds=True),
-        **_rate("no_show_rate", bounds=True),
+        **_rate("attendance_rate"),
+        **_rate("no_show_rate"),
         "recorded_share": pl.Float64(),
     }
 )

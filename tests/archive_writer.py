@@ -64,7 +64,7 @@ def add_beside_another(place: Path, writer: int) -> None:
 
 def start(work: Callable[..., None], *arguments: object) -> BaseProcess:
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["bookings_analytics.archive"])
+    forks.set_forkserver_preload(["bookings_analytics.archive.archive"])
     writer = forks.Process(target=work, args=arguments)
     writer.start()
     return writer

@@ -6,8 +6,9 @@ import pytest
 import stamina
 from hypothesis import HealthCheck, settings
 
-from bookings_analytics import demo, pacing
-from bookings_analytics.client import MAX_ATTEMPTS
+from bookings_analytics import demo
+from bookings_analytics.fetch import rate_limit
+from bookings_analytics.fetch.client import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,5 +33,5 @@ def studio() -> Iterator[demo.DemoStudio]:
 @pytest.fixture
 def short_lock_out(monkeypatch: pytest.MonkeyPatch) -> float:
     """A 429 that names no time closes the gate for this many seconds instead of a minute."""
-    monkeypatch.setattr(pacing, "LOCK_OUT", 0.3)
+    monkeypatch.setattr(rate_limit, "LOCK_OUT", 0.3)
     return 0.3

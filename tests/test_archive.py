@@ -14,9 +14,9 @@ from polars.testing import assert_frame_equal
 from snapshots import Answer, Bookings, at, booking, fetch, result
 
 import bookings_analytics as ba
-from bookings_analytics import archive_snapshot, archive_upkeep, schema
-from bookings_analytics.archive import Archive
-from bookings_analytics.archive_changes import Added
+from bookings_analytics import schema
+from bookings_analytics.archive import Archive, maintenance, snapshot
+from bookings_analytics.archive.changes import Added
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -535,9 +535,9 @@ def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
 def test_any_course_of_fetches_reads_as_the_snapshots_do(steps: list[Fetched | str]) -> None:
     everybody = {key: Kept([]) for key in CUSTOMERS}
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive_upkeep, "RENEWED_EVERY", 2)
-        patch.setattr(archive_upkeep, "_COMPACTED_EVERY", 5)
-        patch.setattr(archive_snapshot, "_ROWS_AT_ONCE", 3)
+        patch.setattr(maintenance, "RENEWED_EVERY", 2)
+        patch.setattr(maintenance, "_COMPACTED_EVERY", 5)
+        patch.setattr(snapshot, "_ROWS_AT_ONCE", 3)
         archive = Archive(place)
         for step in steps:
             match step:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from snapshots import at, fetch
 
 from bookings_analytics import schema
-from bookings_analytics.archive_coverage import coverage
+from bookings_analytics.archive.coverage import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

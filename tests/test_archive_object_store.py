@@ -16,7 +16,7 @@ from snapshots import at, result
 
 import bookings_analytics as ba
 from bookings_analytics.archive import Archive
-from bookings_analytics.archive_changes import Added
+from bookings_analytics.archive.changes import Added
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

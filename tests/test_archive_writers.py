@@ -26,10 +26,9 @@ from polars.testing import assert_frame_equal
 from snapshots import at, result
 
 import bookings_analytics as ba
-from bookings_analytics import archive_table, archive_upkeep
-from bookings_analytics.archive import Archive
-from bookings_analytics.archive_changes import Added
-from bookings_analytics.archive_snapshot import Snapshot
+from bookings_analytics.archive import Archive, maintenance, table
+from bookings_analytics.archive.changes import Added
+from bookings_analytics.archive.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +133,7 @@ def test_an_add_during_an_erasure_does_not_build_on_what_was_erased(
 def test_a_writer_that_others_keep_from_committing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = Archive(tmp_path)
     archive.add(result(at(0), {1: {}}))
-    monkeypatch.setattr(archive_table, "_PATIENCE", 0)
+    monkeypatch.setattr(table, "_PATIENCE", 0)
     between(monkeypatch, lambda: Archive(tmp_path).add(result(at(1), {2: {}})))
     with pytest.raises(ba.ArchiveError, match="others write to it"):
         archive.add(result(at(2), {1: {}}))
@@ -160,7 +159,7 @@ def test_a_hundred_adds_are_compacted(tmp_path: Path) -> None:
 
 
 def test_what_compaction_replaced_goes_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_upkeep, "KEPT_HOURS", 0)
+    monkeypatch.setattr(maintenance, "KEPT_HOURS", 0)
     archive = Archive(tmp_path)
     for hour in range(5):
         archive.add(snapshot(hour))
@@ -181,7 +180,7 @@ def test_compacting_or_forgetting_in_an_empty_archive_creates_nothing(tmp_path: 
 
 
 def test_files_of_something_else_are_never_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_upkeep, "_COMPACTED_EVERY", 3)
+    monkeypatch.setattr(maintenance, "_COMPACTED_EVERY", 3)
     archive = Archive(tmp_path)
     archive.add(snapshot(0))
     (tmp_path / "notes.txt").write_text("mine")
@@ -269,7 +268,7 @@ def test_an_interrupted_erasure_stops_adds_until_it_is_completed(
         with pytest.raises(KeyboardInterrupt):
             archive.forget([FORGOTTEN])
     with monkeypatch.context() as impatient:
-        impatient.setattr(archive_table, "_PATIENCE", 0)
+        impatient.setattr(table, "_PATIENCE", 0)
         with pytest.raises(ba.ArchiveError, match="one was interrupted: call it again with the same customers"):
             archive.add(result(at(1), {KEPT: {}}))
     archive.forget([FORGOTTEN])
@@ -284,18 +283,18 @@ def interrupt(*_args: object, **_options: object) -> None:
 def test_of_two_erasures_the_later_sets_the_archive_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = Archive(tmp_path)
     archive.add(result(at(0), {1: {10: "BOOKED"}, 2: {}, 3: {}}))
-    clean = archive_upkeep._clean
+    clean = maintenance._clean
 
     def overtaken(*args: Any) -> None:
-        monkeypatch.setattr(archive_upkeep, "_clean", interrupt)
+        monkeypatch.setattr(maintenance, "_clean", interrupt)
         with pytest.raises(KeyboardInterrupt):
             Archive(tmp_path).forget([2])
-        monkeypatch.setattr(archive_upkeep, "_clean", clean)
+        monkeypatch.setattr(maintenance, "_clean", clean)
         clean(*args)
 
-    monkeypatch.setattr(archive_upkeep, "_clean", overtaken)
+    monkeypatch.setattr(maintenance, "_clean", overtaken)
     archive.forget([1])
-    monkeypatch.setattr(archive_table, "_PATIENCE", 0)
+    monkeypatch.setattr(table, "_PATIENCE", 0)
     with pytest.raises(ba.ArchiveError, match="being erased"):
         archive.add(result(at(1), {3: {}}))
     archive.forget([2])

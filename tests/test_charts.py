@@ -19,9 +19,10 @@ from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bookings_analytics import charts, comparisons, rates, schema
-from bookings_analytics.charts.palette import ATTENDED, CONVERTED, INK, NO_SHOW, OUTCOMES
-from bookings_analytics.charts.style import interval, percent
+from bookings_analytics import charts, schema
+from bookings_analytics.charts._palette import ATTENDED, CONVERTED, INK, NO_SHOW, OUTCOMES
+from bookings_analytics.metrics import comparisons, rates
+from bookings_analytics.wording import interval, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,13 +96,15 @@ def frames(*groups: str) -> dict[str, pl.DataFrame]:
     ]
     return {
         "booking_vs_participation": rates.booking_vs_participation(outcomes, cohorts, by="cohort"),
-        "no_show_rates": no_shows,
-        "outcome_mix": rates.outcome_counts(outcomes, cohorts, by="cohort"),
+        "no_shows": no_shows,
+        "outcome_counts": rates.outcome_counts(outcomes, cohorts, by="cohort"),
         "no_show_funnel": comparisons.no_show_funnel(outcomes, cohorts, by="cohort"),
-        "differences": comparisons.compare(no_shows, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
+        "compare": comparisons.compare(no_shows, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
         "waitlist_conversion": waits([*groups]),
         "waitlist_outcomes": waits([*groups]),
-        "seats_lost": pl.DataFrame(seats, schema={"cohort": pl.String(), **schema.SEATS_LOST_WHILE_WAITING}),
+        "seats_lost_while_waiting": pl.DataFrame(
+            seats, schema={"cohort": pl.String(), **schema.SEATS_LOST_WHILE_WAITING}
+        ),
         "coverage": pl.DataFrame(
             [{"cohort": group} | (empty if group == NOBODY else gaps) for group in groups],
             schema={"cohort": pl.String(), **schema.COVERAGE},
@@ -225,7 +228,7 @@ def test_an_empty_frame_gives_a_chart_that_says_so(name: str) -> None:
     assert "Nothing to show" in drawn.to_dict(validate=False)["description"]
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "differences"])
+@pytest.mark.parametrize("name", [name for name in ALL if name != "compare"])
 def test_a_frame_without_groups_gives_one_row(name: str) -> None:
     frame = FRAMES[name].filter(pl.col("cohort") == "trial").drop("cohort")
     drawn = chart(name, frame)
@@ -235,7 +238,7 @@ def test_a_frame_without_groups_gives_one_row(name: str) -> None:
         assert ">all<" in svg(drawn)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in {"no_show_funnel", "differences"}])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in {"no_show_funnel", "compare"}])
 def test_every_group_keeps_its_row_also_one_without_data(name: str) -> None:
     spec = spec_of(name)
     picture = svg_of(name)
@@ -248,13 +251,13 @@ def test_every_group_keeps_its_row_also_one_without_data(name: str) -> None:
     ("name", "note"),
     [
         ("booking_vs_participation", "no customer of this group was read"),
-        ("no_show_rates", "no seat in a completed class"),
-        ("outcome_mix", "no requests"),
+        ("no_shows", "no seat in a completed class"),
+        ("outcome_counts", "no requests"),
         ("waitlist_conversion", "no wait was seen in progress"),
         ("waitlist_outcomes", "no waits"),
-        ("seats_lost", "no completed class"),
+        ("seats_lost_while_waiting", "no completed class"),
         ("coverage", "no customer was fetched twice"),
-        ("differences", "no rate to compare"),
+        ("compare", "no rate to compare"),
     ],
 )
 def test_a_group_without_data_says_why(name: str, note: str) -> None:
@@ -266,7 +269,7 @@ def test_a_group_whose_attendance_was_never_recorded_says_so() -> None:
         {"studio": "mitte", "customer_id": [1, 2], "class_id": [7, 8], "outcome": ["unrecorded", "attended"]}
     )
 
-    assert "attendance was never recorded" in svg(chart("no_show_rates", rates.no_shows(outcomes, by="class_id")))
+    assert "attendance was never recorded" in svg(chart("no_shows", rates.no_shows(outcomes, by="class_id")))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -276,10 +279,10 @@ def test_groups_without_any_data_can_be_drawn_and_say_so(name: str) -> None:
     no_shows = rates.no_shows(none, cohorts, by="cohort")
     frame = {
         "booking_vs_participation": rates.booking_vs_participation(none, cohorts, by="cohort"),
-        "no_show_rates": no_shows,
-        "outcome_mix": rates.outcome_counts(none, cohorts, by="cohort"),
+        "no_shows": no_shows,
+        "outcome_counts": rates.outcome_counts(none, cohorts, by="cohort"),
         "no_show_funnel": comparisons.no_show_funnel(none, cohorts, by="cohort"),
-        "differences": comparisons.compare(no_shows, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
+        "compare": comparisons.compare(no_shows, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
     }.get(name, FRAMES[name].filter(pl.col("cohort") == NOBODY))
     drawn = chart(name, frame)
     spec = drawn.to_dict(validate=False)
@@ -333,18 +336,19 @@ def test_groups_keep_the_frame_s_order(name: str) -> None:
 
 
 def test_groups_stand_by_value_when_asked_those_without_one_last() -> None:
-    frame = FRAMES["no_show_rates"]
+    frame = FRAMES["no_shows"]
     rated = frame.drop_nulls("no_show_rate").sort("no_show_rate", descending=True)["cohort"].to_list()
 
-    assert rows_of(chart("no_show_rates", frame, sort="no_show_rate").to_dict(validate=False)) == [*rated, NOBODY]
+    assert rows_of(chart("no_shows", frame, sort="no_show_rate").to_dict(validate=False)) == [*rated, NOBODY]
 
 
 def test_a_mix_stands_by_the_share_of_an_outcome_when_asked() -> None:
-    frame = FRAMES["outcome_mix"]
+    frame = FRAMES["outcome_counts"]
     shares = frame.filter(pl.col("outcome") == "canceled").drop_nulls("share").sort("share", descending=True)
 
     assert (
-        rows_of(chart("outcome_mix", frame, sort="canceled").to_dict(validate=False))[:4] == shares["cohort"].to_list()
+        rows_of(chart("outcome_counts", frame, sort="canceled").to_dict(validate=False))[:4]
+        == shares["cohort"].to_list()
     )
 
 
@@ -365,17 +369,17 @@ def test_a_frame_of_something_else_is_refused_with_who_makes_the_right_one(name:
         chart(name, pl.DataFrame({"cohort": ["a"], "customer_id": [1]}))
 
 
-@pytest.mark.parametrize("name", [name for name in ORDERED if name != "outcome_mix"])
+@pytest.mark.parametrize("name", [name for name in ORDERED if name != "outcome_counts"])
 def test_two_rows_for_one_group_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"rows for \d groups"):
         chart(name, pl.concat([FRAMES[name], FRAMES[name]]))
 
 
 def test_differences_of_two_rates_do_not_share_a_chart() -> None:
-    frame = FRAMES["differences"]
+    frame = FRAMES["compare"]
 
     with pytest.raises(ValueError, match="several rates or baselines"):
-        chart("differences", pl.concat([frame, frame.with_columns(rate=pl.lit("attendance_rate"))]))
+        chart("compare", pl.concat([frame, frame.with_columns(rate=pl.lit("attendance_rate"))]))
 
 
 ODD = ['the "quoted" one', "it's \\ {here} <b>&</b>", "Café · 東京 🏋", "x" * 70, "a.b[c]", "", "null", "'); drop table"]
@@ -400,7 +404,7 @@ def test_long_labels_are_broken_into_lines_and_not_cut(name: str) -> None:
     assert (
         " ".join(
             rows_of(drawn.to_dict(validate=False))[
-                0 if name == "differences" else groups["cohort"].unique(maintain_order=True).to_list().index(long)
+                0 if name == "compare" else groups["cohort"].unique(maintain_order=True).to_list().index(long)
             ].split("\n")
         )
         == long
@@ -411,7 +415,7 @@ def test_long_labels_are_broken_into_lines_and_not_cut(name: str) -> None:
 def test_classes_have_their_titles_and_keep_their_ids_where_two_share_one() -> None:
     outcomes, _ = outcomes_and_cohorts(["all"], classes=4)
     frame = rates.no_shows(outcomes, by="class_id")
-    drawn = chart("no_show_rates", frame, names={1: "Yoga", 2: "Yoga", 3: "Spinning"})
+    drawn = chart("no_shows", frame, names={1: "Yoga", 2: "Yoga", 3: "Spinning"})
 
     assert rows_of(drawn.to_dict(validate=False)) == ["Yoga (1)", "Yoga (2)", "Spinning", "4"]
     assert "by class." in drawn.to_dict(validate=False)["description"]
@@ -419,7 +423,7 @@ def test_classes_have_their_titles_and_keep_their_ids_where_two_share_one() -> N
 
 def test_several_group_columns_make_one_label_and_a_line_each_under_the_pointer() -> None:
     outcomes, _ = outcomes_and_cohorts(["all"], classes=2)
-    drawn = chart("no_show_rates", rates.no_shows(outcomes, by=["studio", "class_id"]), names={1: "Yoga"})
+    drawn = chart("no_shows", rates.no_shows(outcomes, by=["studio", "class_id"]), names={1: "Yoga"})
     spec = drawn.to_dict(validate=False)
 
     assert rows_of(spec) == ["mitte / Yoga", "mitte / 2"]
@@ -497,7 +501,7 @@ def test_no_show_rates_tell_bounds_and_what_is_not_recorded() -> None:
             "outcome": ["attended"] * 5 + ["no_show"] + ["unrecorded"] * 2,
         }
     )
-    spec = chart("no_show_rates", rates.no_shows(outcomes, by="class_id"), names={7: "Yoga"}).to_dict(validate=False)
+    spec = chart("no_shows", rates.no_shows(outcomes, by="class_id"), names={7: "Yoga"}).to_dict(validate=False)
     row = next(row for row in data_of(spec) if "told" in row)
 
     assert row["told"].startswith("17% (")
@@ -511,8 +515,8 @@ def test_no_show_rates_tell_bounds_and_what_is_not_recorded() -> None:
 
 
 def test_the_mix_draws_each_share_in_its_outcome_s_colour() -> None:
-    frame = FRAMES["outcome_mix"]
-    spec = chart("outcome_mix", frame).to_dict(validate=False)
+    frame = FRAMES["outcome_counts"]
+    spec = chart("outcome_counts", frame).to_dict(validate=False)
     scale = next(layer["encoding"]["color"]["scale"] for layer in spec["layer"] if layer["mark"]["type"] == "bar")
     names = {name: kind for kind, (name, _) in OUTCOMES.items()}
     drawn = {
@@ -541,7 +545,7 @@ def test_a_bar_of_few_waits_is_thin_and_bears_no_numbers() -> None:
 
 
 def test_a_click_on_the_legend_singles_out_an_outcome() -> None:
-    for name, unit in [("outcome_mix", "requests"), ("waitlist_outcomes", "waits")]:
+    for name, unit in [("outcome_counts", "requests"), ("waitlist_outcomes", "waits")]:
         spec = spec_of(name)
 
         assert [(param["name"], param["bind"], param["views"]) for param in spec["params"]] == [
@@ -566,7 +570,7 @@ def test_differences_tell_the_baseline_and_which_interval_leaves_out_zero() -> N
             {"class_id": 2, **row, "difference": -0.004, "difference_ci_low": -0.031, "difference_ci_high": 0.02},
         ]
     )
-    spec = chart("differences", frame, names={7: "Yoga", 1: "Spinning"}).to_dict(validate=False)
+    spec = chart("compare", frame, names={7: "Yoga", 1: "Spinning"}).to_dict(validate=False)
 
     assert {row["group"]: row["apart"] for row in data_of(spec) if "apart" in row} == {"Spinning": True, "2": False}
     assert spec["description"] == (
@@ -618,7 +622,9 @@ def test_a_funnel_of_all_alike_or_of_few_seats_is_drawn_too(kinds: list[str]) ->
 
 
 def test_no_seats_lost_are_drawn_on_an_axis_that_starts_at_zero() -> None:
-    spec = chart("seats_lost", FRAMES["seats_lost"].with_columns(n_seats=0)).to_dict(validate=False)
+    spec = chart("seats_lost_while_waiting", FRAMES["seats_lost_while_waiting"].with_columns(n_seats=0)).to_dict(
+        validate=False
+    )
 
     assert [layer["encoding"]["x"]["scale"]["domain"] for layer in spec["layer"] if layer["mark"]["type"] == "bar"] == [
         [0, 1]
@@ -656,7 +662,7 @@ def test_names_in_the_funnel_do_not_run_over_each_other() -> None:
 
 
 def test_seats_lost_say_that_only_fetched_customers_count() -> None:
-    spec = spec_of("seats_lost")
+    spec = spec_of("seats_lost_while_waiting")
 
     assert any(line.startswith("Of fetched customers only") for line in spec["title"]["subtitle"])
     assert "20 seats in 160 completed classes." in spec["description"]
@@ -752,9 +758,9 @@ def test_coverage_over_time_leaves_out_what_began_and_ended_before_its_days() ->
     ("name", "color"),
     [
         ("booking_vs_participation", ATTENDED),
-        ("no_show_rates", NO_SHOW),
+        ("no_shows", NO_SHOW),
         ("waitlist_conversion", CONVERTED),
-        ("differences", INK),
+        ("compare", INK),
     ],
 )
 def test_a_rate_has_the_colour_of_its_outcome(name: str, color: str) -> None:
@@ -787,7 +793,9 @@ def test_percent_never_rounds_something_to_nothing_or_to_all(share: float | None
     )
 )
 def test_any_group_name_has_a_row_of_its_own(groups: list[str]) -> None:
-    spec = chart("seats_lost", pl.DataFrame({"cohort": groups, "n_seats": 1, "n_slots": 2})).to_dict(validate=False)
+    spec = chart("seats_lost_while_waiting", pl.DataFrame({"cohort": groups, "n_seats": 1, "n_slots": 2})).to_dict(
+        validate=False
+    )
 
     assert len(rows_of(spec)) == len(groups)
     assert json.loads(json.dumps(spec)) == spec

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from bookings_analytics.charts.palette import INK, NO_SHOW, OUTCOMES, QUIET, READ, WAIT_OUTCOMES, on
+from bookings_analytics.charts._palette import INK, NO_SHOW, OUTCOMES, QUIET, READ, WAIT_OUTCOMES, on
 
 # Machado, Oliveira & Fernandes, IEEE Transactions on Visualization and Computer Graphics 15 (2009): severity 1.0,
 # on linear RGB

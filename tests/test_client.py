@@ -30,11 +30,11 @@ from bookings_analytics import (
     ServerError,
     Studio,
     ValidationFailedError,
-    client,
     demo,
 )
-from bookings_analytics.client import MAX_ATTEMPTS, MAX_BODY, Answer, BookingsClient
 from bookings_analytics.errors import TypedArg
+from bookings_analytics.fetch import client
+from bookings_analytics.fetch.client import MAX_ATTEMPTS, MAX_BODY, Answer, BookingsClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep
 from strategies import booking, frame
 
-from bookings_analytics.comparisons import compare, no_show_funnel
 from bookings_analytics.errors import CohortError
-from bookings_analytics.outcomes import classify
-from bookings_analytics.rates import booking_vs_participation, no_shows
+from bookings_analytics.metrics.comparisons import compare, no_show_funnel
+from bookings_analytics.metrics.outcomes import classify
+from bookings_analytics.metrics.rates import booking_vs_participation, no_shows
+from bookings_analytics.metrics.waitlist import waitlist_conversion
 from bookings_analytics.schema import BOOKINGS, COMPARISON, NO_SHOW_FUNNEL, OUTCOMES, POSITION
-from bookings_analytics.waits import waitlist_conversion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

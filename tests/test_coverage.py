@@ -13,8 +13,8 @@ import pytest
 from simulation import CELLS, Cell, alike_classes, covered, simulate
 from statsmodels.stats.proportion import proportion_confint
 
-from bookings_analytics.comparisons import compare, no_show_funnel
-from bookings_analytics.rates import booking_vs_participation, no_shows
+from bookings_analytics.metrics.comparisons import compare, no_show_funnel
+from bookings_analytics.metrics.rates import booking_vs_participation, no_shows
 
 COHORTS = 300
 CELL = ["rate", "correlation", "customers"]

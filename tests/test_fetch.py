@@ -20,8 +20,9 @@ import polars as pl
 import pytest
 
 import bookings_analytics as ba
-from bookings_analytics import demo, schema, workers
-from bookings_analytics.client import MAX_ATTEMPTS
+from bookings_analytics import demo, schema
+from bookings_analytics.fetch import job
+from bookings_analytics.fetch.client import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,7 +362,7 @@ class TestWhatIsShown:
     def test_a_log_gets_plain_lines_now_and_then(
         self, studio: demo.DemoStudio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bookings_analytics.progress._LINE_EVERY", 0.0)
+        monkeypatch.setattr("bookings_analytics.fetch.progress._LINE_EVERY", 0.0)
         studio.faults.add(delay=0.5)
         fetch(studio, known(studio)[:20], progress=True)
         lines = capsys.readouterr().err.splitlines()
@@ -490,7 +491,7 @@ class TestIntoAnArchive:
         self, studio: demo.DemoStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         chunk, concurrency = 20, 8
-        monkeypatch.setattr(workers, "_CHUNK", chunk)
+        monkeypatch.setattr(job, "_CHUNK", chunk)
         ahead: list[int] = []
 
         class Slow(Kept):
@@ -503,7 +504,7 @@ class TestIntoAnArchive:
         archive = Slow()
         fetch(studio, studio.cohorts, archive=archive, concurrency=concurrency)
         assert sum(kept.fetches.height for kept in archive.results) == 600
-        assert chunk < max(ahead) <= (workers._UNWRITTEN + 1) * chunk + 2 * concurrency
+        assert chunk < max(ahead) <= (job._UNWRITTEN + 1) * chunk + 2 * concurrency
 
     def test_settings_that_contradict_each_other_are_refused(self, studio: demo.DemoStudio) -> None:
         ids = known(studio)[:2]

@@ -10,7 +10,7 @@ from engines import ENGINES, Engine
 from strategies import booking, frame
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.rates import no_shows
+from bookings_analytics.metrics.rates import no_shows
 from bookings_analytics.schema import OUTCOMES
 
 OUTCOME_ROWS = frame(

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from bookings_analytics.groups import aggregate, lazy, like
-from bookings_analytics.intervals import (
+from bookings_analytics.metrics.engines import aggregate, lazy, like
+from bookings_analytics.metrics.intervals import (
     Rate,
     cluster_sums,
     design_effect,

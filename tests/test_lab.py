@@ -14,10 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
-from bookings_analytics import cli, lab
+from bookings_analytics import cli
+from bookings_analytics.cli import lab
 
 CLONE = Path(__file__).parent.parent
-FIRST = "01_fetch_a_cohort.ipynb"
+FIRST = "00_start_here.ipynb"
 
 
 class Started:

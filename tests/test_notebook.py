@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 VEGA_LITE = "application/vnd.vegalite.v5+json"
 CELLS = [
     "import bookings_analytics as ba\nimport polars as pl\nba.notebook.setup()",
-    'frame = pl.DataFrame({"class_id": [7, 8], "n_seats": [12, 0], "n_slots": [40, 22]})\nba.charts.seats_lost(frame)',
+    (
+        'lost = pl.DataFrame({"class_id": [7, 8], "n_seats": [12, 0], "n_slots": [40, 22]})\n'
+        "ba.charts.seats_lost_while_waiting(lost)"
+    ),
     'pl.DataFrame({"rate": [0.123456]})',
 ]
 
@@ -56,7 +59,7 @@ def run() -> list[Any]:
 
 def test_a_kernel_stores_the_chart_and_its_picture_under_the_alternative_text(run: list[Any]) -> None:
     setup, (chart,), (frame,) = run
-    told = charts.seats_lost(seats()).to_dict()["description"]
+    told = charts.seats_lost_while_waiting(seats()).to_dict()["description"]
     picture = base64.b64decode(chart["data"]["image/png"])
     width, height = struct.unpack_from(">II", picture, 16)
 
@@ -69,7 +72,7 @@ def test_a_kernel_stores_the_chart_and_its_picture_under_the_alternative_text(ru
 
 def test_a_kernel_and_this_process_store_the_same(run: list[Any]) -> None:
     notebook.setup()
-    data, _ = shown(charts.seats_lost(seats()))
+    data, _ = shown(charts.seats_lost_while_waiting(seats()))
 
     assert run[1][0]["data"][VEGA_LITE] == data[VEGA_LITE]
     assert base64.b64decode(run[1][0]["data"]["image/png"]) == data["image/png"]
@@ -77,7 +80,7 @@ def test_a_kernel_and_this_process_store_the_same(run: list[Any]) -> None:
 
 def test_jupyterlab_gets_vega_lite_5_as_svg_white_in_any_theme_without_links_to_web_sites() -> None:
     notebook.setup()
-    spec = shown(charts.seats_lost(seats()))[0][VEGA_LITE]
+    spec = shown(charts.seats_lost_while_waiting(seats()))[0][VEGA_LITE]
 
     assert spec["$schema"] == "https://vega.github.io/schema/vega-lite/v5.json"
     assert spec["usermeta"]["embedOptions"] == {
@@ -98,15 +101,15 @@ def test_an_analyst_s_own_chart_is_shown_too_and_keeps_its_own_settings() -> Non
 
 def test_setting_up_twice_is_setting_up_once() -> None:
     notebook.setup()
-    once = shown(charts.seats_lost(seats()))
+    once = shown(charts.seats_lost_while_waiting(seats()))
     notebook.setup()
 
-    assert shown(charts.seats_lost(seats())) == once
+    assert shown(charts.seats_lost_while_waiting(seats())) == once
 
 
 def test_a_chart_is_not_changed_by_being_shown() -> None:
     notebook.setup()
-    chart = charts.seats_lost(seats())
+    chart = charts.seats_lost_while_waiting(seats())
     before = chart.to_dict()
     shown(chart)
 

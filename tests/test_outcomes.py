@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from strategies import START, TIMES, booking, frame, histories, observations
 
-from bookings_analytics.outcomes import classify
+from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.schema import BOOKINGS, OUTCOME, OUTCOMES, WAIT_OUTCOME
 
 if TYPE_CHECKING:

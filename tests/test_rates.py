@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import CUSTOMERS, SLOTS, STUDIOS, booking, cohort_rows, frame, histories, observations
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.rates import booking_vs_participation, no_shows, outcome_counts
+from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
 from bookings_analytics.schema import (
     BOOKING_VS_PARTICIPATION,
     NO_SHOWS,

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
-from bookings_analytics import cli, lab
+from bookings_analytics import cli
+from bookings_analytics.notebook import bundled as bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ PARAMETERS = "\n".join(f"{name} = None" for name in NAMES)
 SHOW = f"print([{', '.join(NAMES)}])"
 CHART = """import bookings_analytics as ba, polars as pl
 ba.notebook.setup()
-ba.charts.seats_lost(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
+ba.charts.seats_lost_while_waiting(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
 KEY = secrets.token_urlsafe(24)
 
 
@@ -42,7 +43,7 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands for the folder that the notebooks come from."""
     folder = tmp_path / "bundled"
     (folder / "notebooks").mkdir(parents=True)
-    monkeypatch.setattr(lab, "bundled", lambda: folder)
+    monkeypatch.setattr(bundle, "bundled", lambda: folder)
     return folder
 
 
@@ -182,7 +183,7 @@ def test_a_first_day_without_an_archive_is_refused(tmp_path: Path, members: str)
 
 
 def test_the_bundled_notebooks_take_every_option() -> None:
-    taken = [set(papermill.inspect_notebook(path)) for path in lab.notebooks(lab.bundled())]
+    taken = [set(papermill.inspect_notebook(path)) for path in bundle.notebooks(bundle.bundled())]
     own = [names for names in taken if "cohort_file" in names]
     assert len(own) == len(taken) - 1, "all but 00"
     assert all("by" in names and names & {"base_url", "archive_path"} for names in own)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bookings_analytics as ba
-from bookings_analytics import client, demo
-from bookings_analytics.client import BookingsClient
+from bookings_analytics import demo
+from bookings_analytics.fetch import client
+from bookings_analytics.fetch.client import BookingsClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +143,7 @@ def test_no_interrupt_shows_it(secret: Secret, studio: demo.DemoStudio, monkeypa
     def press(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bookings_analytics.fetch.wait", press)
+    monkeypatch.setattr("bookings_analytics.fetch.cohort.wait", press)
     with pytest.raises(ba.FetchInterrupted) as raised:
         ba.fetch_bookings([known(studio)], studios=studio, progress=False)
     assert not secret.shows_in(told(raised.value))

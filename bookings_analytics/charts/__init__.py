@@ -7,22 +7,27 @@ Altair chart.
 
 from __future__ import annotations
 
+from bookings_analytics.charts.compare import compare
 from bookings_analytics.charts.coverage import coverage
-from bookings_analytics.charts.differences import differences
+from bookings_analytics.charts.dots import no_shows, waitlist_conversion
 from bookings_analytics.charts.funnel import no_show_funnel
-from bookings_analytics.charts.mixes import outcome_mix, waitlist_outcomes
 from bookings_analytics.charts.participation import booking_vs_participation
-from bookings_analytics.charts.rates import no_show_rates, waitlist_conversion
-from bookings_analytics.charts.seats import seats_lost
+from bookings_analytics.charts.seats import seats_lost_while_waiting
+from bookings_analytics.charts.stacked import outcome_counts, waitlist_outcomes
 
 __all__ = [
     "booking_vs_participation",
+    "compare",
     "coverage",
-    "differences",
     "no_show_funnel",
-    "no_show_rates",
-    "outcome_mix",
-    "seats_lost",
+    "no_shows",
+    "outcome_counts",
+    "seats_lost_while_waiting",
     "waitlist_conversion",
     "waitlist_outcomes",
 ]
+
+
+def __dir__() -> list[str]:
+    """List what tab completion offers."""
+    return __all__

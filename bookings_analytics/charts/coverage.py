@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from bookings_analytics.charts.frames import Table, read
-from bookings_analytics.charts.palette import INK, NO_SHOW, QUIET, READ
-from bookings_analytics.charts.rows import Rows
-from bookings_analytics.charts.style import NONE, SPELLED_OUT, axis, counted, finish, nothing, one_line, percent, title
+from bookings_analytics.charts._palette import INK, NO_SHOW, QUIET, READ
+from bookings_analytics.charts._rows import Rows
+from bookings_analytics.charts._style import axis, finish, nothing, title
+from bookings_analytics.charts._table import Table, read
 from bookings_analytics.schema import COVERAGE
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, one_line, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,23 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
-from bookings_analytics.charts.frames import read
-from bookings_analytics.charts.palette import INK, NO_SHOW, QUIET
-from bookings_analytics.charts.rows import group_tooltip
-from bookings_analytics.charts.style import (
-    SMALL,
-    WIDTH,
-    axis,
-    counted,
-    finish,
-    nothing,
-    one_line,
-    percent,
-    title,
-    top,
-    x_pixel,
-)
+from bookings_analytics.charts._palette import INK, NO_SHOW, QUIET
+from bookings_analytics.charts._rows import group_tooltip
+from bookings_analytics.charts._style import SMALL, WIDTH, axis, finish, nothing, title, top, x_pixel
+from bookings_analytics.charts._table import read
 from bookings_analytics.schema import NO_SHOW_FUNNEL
+from bookings_analytics.wording import POSITIONS, counted, one_line, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,13 +31,7 @@ _BESIDE = 9  # pixels from a mark to its name
 _RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
 _NAMED_AT = 0.94  # of the plot's height: where a limit's name stands
 _STEPS = 80  # of a curve
-POSITIONS: Final = {  # what a position means, and the mark's shape
-    "below_998": ("below the 99.8% limit", "triangle-down"),
-    "below_95": ("below the 95% limit", "triangle-down"),
-    "within": ("within the limits of chance", "circle"),
-    "above_95": ("above the 95% limit", "triangle-up"),
-    "above_998": ("above the 99.8% limit", "triangle-up"),
-}
+_SHAPES: Final = {"below": "triangle-down", "within": "circle", "above": "triangle-up"}
 
 
 def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.LayerChart:
@@ -65,7 +48,8 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
 
     Example:
         >>> import polars as pl
-        >>> from bookings_analytics import charts, comparisons
+        >>> from bookings_analytics import charts
+        >>> from bookings_analytics.metrics import comparisons
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
         ...     "customer_id": range(200),
@@ -90,7 +74,8 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     for row in rows:
         row["label"] = one_line(row["group"])
         row["told"] = f"{percent(row['no_show_rate'])}, {row['n_no_show']:,} of {row['n_recorded']:,} seats"
-        row["means"], row["shape"] = POSITIONS[row["position"]]
+        row["means"] = POSITIONS[row["position"]]
+        row["shape"] = _SHAPES[row["position"].partition("_")[0]]
         row["fill"] = NO_SHOW if row["position"].endswith("998") else "white"
     center, variance = rows[0]["center"], rows[0]["dispersion"] * rows[0]["center"] * (1 - rows[0]["center"])
     seats = math.ceil(1.04 * max(row["n_recorded"] for row in rows))

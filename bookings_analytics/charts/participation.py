@@ -6,29 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from bookings_analytics.charts.frames import read
-from bookings_analytics.charts.palette import ATTENDED, GAP, INK
-from bookings_analytics.charts.rows import Rows
-from bookings_analytics.charts.style import (
-    NONE,
-    SPELLED_OUT,
-    counted,
-    finish,
-    interval,
-    nothing,
-    one_line,
-    percent,
-    spread,
-    title,
-)
+from bookings_analytics.charts._palette import ATTENDED, GAP, INK
+from bookings_analytics.charts._rows import Rows
+from bookings_analytics.charts._style import finish, nothing, title
+from bookings_analytics.charts._table import read
 from bookings_analytics.schema import BOOKING_VS_PARTICIPATION
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, one_line, percent, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
-    from bookings_analytics.charts.frames import Table
+    from bookings_analytics.charts._table import Table
 
 _KEY_WIDTH = 85  # pixels: names of marks closer than that would run into each other
 
@@ -49,7 +39,8 @@ def booking_vs_participation(
 
     Example:
         >>> import polars as pl
-        >>> from bookings_analytics import charts, rates
+        >>> from bookings_analytics import charts
+        >>> from bookings_analytics.metrics import rates
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
         ...     "customer_id": [1, 1, 2],

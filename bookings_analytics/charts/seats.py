@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from bookings_analytics.charts.frames import read
-from bookings_analytics.charts.palette import NO_SHOW
-from bookings_analytics.charts.rows import Rows
-from bookings_analytics.charts.style import SPELLED_OUT, axis, counted, finish, nothing, one_line, title
+from bookings_analytics.charts._palette import NO_SHOW
+from bookings_analytics.charts._rows import Rows
+from bookings_analytics.charts._style import axis, finish, nothing, title
+from bookings_analytics.charts._table import read
 from bookings_analytics.schema import SEATS_LOST_WHILE_WAITING
+from bookings_analytics.wording import SPELLED_OUT, counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
 
-def seats_lost(
+def seats_lost_while_waiting(
     frame: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
     """Show how many seats of each group nobody sat in while somebody waited for one.
@@ -37,7 +38,7 @@ def seats_lost(
         >>> import polars as pl
         >>> from bookings_analytics import charts
         >>> frame = pl.DataFrame({"class_id": [7, 8], "n_seats": [12, 0], "n_slots": [40, 22]})
-        >>> charts.seats_lost(frame, names={7: "Yoga", 8: "Spinning"}).description
+        >>> charts.seats_lost_while_waiting(frame, names={7: "Yoga", 8: "Spinning"}).description
         'Seats that stayed empty while somebody waited, by class. ... Yoga: 12 in 40 classes. Spinning: 0 in ...'
     """
     table = read(

@@ -23,9 +23,9 @@ from unittest.mock import patch
 import numpy as np
 import polars as pl
 
-from bookings_analytics import archive_table, archive_upkeep, schema
-from bookings_analytics.archive import Archive
-from bookings_analytics.archive_snapshot import RENEWED_EVERY
+from bookings_analytics import schema
+from bookings_analytics.archive import Archive, maintenance, table
+from bookings_analytics.archive.snapshot import RENEWED_EVERY
 from bookings_analytics.results import FetchResult
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def main(days: int = 365, customers: int = 2000) -> None:
     # A year passes in a minute here: what would stay for a day after a compaction goes at once.
     with (
         tempfile.TemporaryDirectory() as place,
-        patch.object(archive_table, "KEPT_HOURS", 0),
-        patch.object(archive_upkeep, "KEPT_HOURS", 0),
+        patch.object(table, "KEPT_HOURS", 0),
+        patch.object(maintenance, "KEPT_HOURS", 0),
     ):
         run(Path(place) / "archive", Path(place) / "young", Path(place), days, customers)
 

@@ -1,0 +1,107 @@
+"""What a new fetch changes against what an archive knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from bookings_analytics import schema
+from bookings_analytics.archive.snapshot import as_text
+from bookings_analytics.errors import ArchiveError
+from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
+
+if TYPE_CHECKING:
+    from bookings_analytics.results import FetchResult
+
+_STATE: Final = tuple(name for name in schema.BOOKINGS if name not in (*BOOKING_KEY, "observed_at", "visible"))
+
+
+@dataclass(frozen=True)
+class Added:
+    """What one `Archive.add` wrote.
+
+    Attributes:
+        new: Bookings that the customer's previous successful fetch did not show.
+        changed: Bookings that it showed otherwise.
+        gone: Bookings that it showed and this one does not.
+        unchanged: Bookings that it showed the same: nothing was written for them.
+        fetches: Fetches kept, failed ones included.
+        skipped: Fetches that were not newer than the kept one of that customer.
+    """
+
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+    unchanged: int = 0
+    fetches: int = 0
+    skipped: int = 0
+
+    def __repr__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"<Added: {self.new:,} new, {self.changed:,} changed, {self.gone:,} gone, {self.unchanged:,} unchanged; "
+            f"{self.fetches:,} fetches kept, {self.skipped:,} skipped>"
+        )
+
+
+def checked(result: FetchResult) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take the rows of a result as the table has them: without customers never asked, and statuses as text."""
+    fetches = result.fetches.filter(pl.col("outcome") != "not_fetched").cast(as_text(schema.FETCHES))
+    bookings = result.bookings.cast(as_text(schema.BOOKINGS))
+    read = fetches.filter(pl.col("outcome") == "ok")
+    counts = bookings.group_by(CUSTOMER_KEY).agg(held=pl.len())
+    held = pl.col("held").fill_null(0)
+    miscounted = read.join(counts, on=CUSTOMER_KEY, how="left").filter(pl.col("n_bookings").ne_missing(held))
+    for rows, problem in (
+        (
+            fetches.filter(pl.struct(CUSTOMER_KEY).is_duplicated()),
+            "holds two fetches of it. Add one result after the other",
+        ),
+        (
+            bookings.join(read, on=CUSTOMER_KEY, how="anti"),
+            "holds bookings of it, but no successful fetch. Add the result as fetch_bookings gave it",
+        ),
+        (bookings.filter(pl.struct(BOOKING_KEY).is_duplicated()), "holds a booking of it twice. Leave one out"),
+        (miscounted, "lacks bookings that were read. Those of fetch_bookings(archive=…) are in that archive already"),
+    ):
+        for studio, customer_id in rows.select(CUSTOMER_KEY).head(1).iter_rows():
+            raise ArchiveError(f"Customer {customer_id} of studio {studio!r}: the result {problem}.")
+    return bookings, fetches
+
+
+def newer(fetches: pl.DataFrame, latest: pl.LazyFrame) -> pl.DataFrame:
+    """Keep the fetches that are newer than the customer's last one: a successful one than the last successful one."""
+    of_these = latest.join(fetches.lazy(), on=CUSTOMER_KEY, how="semi")  # of a large archive only a few
+    last = of_these.group_by(CUSTOMER_KEY).agg(
+        last=pl.col("fetched_at").max(), last_ok=pl.col("fetched_at").filter(pl.col("outcome") == "ok").max()
+    )
+    compared = fetches.lazy().join(last, on=CUSTOMER_KEY, how="left", maintain_order="left").collect()
+    before = pl.when(pl.col("outcome") == "ok").then("last_ok").otherwise("last")
+    return compared.filter(before.is_null() | (pl.col("fetched_at") > before)).select(fetches.columns)
+
+
+def changes(known: pl.DataFrame, seen: pl.DataFrame, fetches: pl.DataFrame) -> pl.DataFrame:
+    """Compare what was known of some customers with what their new fetches show: BOOKINGS and ``change``."""
+    both = seen.select(*BOOKING_KEY, *_STATE, now=True).join(
+        known.select(*BOOKING_KEY, *_STATE, before=True), on=BOOKING_KEY, how="full", coalesce=True, suffix="_before"
+    )
+    differs = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_before") for name in _STATE)
+    change = (
+        pl.when(pl.col("now").is_null())
+        .then(pl.lit("gone"))
+        .when(pl.col("before").is_null())
+        .then(pl.lit("new"))
+        .when(differs)
+        .then(pl.lit("changed"))
+        .otherwise(pl.lit("unchanged"))
+    )
+    return (
+        both.with_columns(change=change)
+        .with_columns(pl.coalesce(name, f"{name}_before") for name in _STATE)
+        .with_columns(visible=pl.col("change") != "gone")
+        .join(fetches.select(*CUSTOMER_KEY, observed_at="fetched_at"), on=CUSTOMER_KEY)
+        .sort(BOOKING_KEY)
+        .select(*schema.BOOKINGS, "change")
+    )

@@ -1,0 +1,73 @@
+"""How every chart looks: its texts, its title, its axis of shares.
+
+Nothing here uses Vega-Lite's ``config``: charts with one can't be put beside each other.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
+
+import altair as alt
+
+from bookings_analytics.charts._palette import GRID, INK, QUIET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WIDTH: Final = 620  # of a whole chart, about, in pixels: what JupyterLab leaves of a window 1100 wide
+SMALL: Final[dict[str, Any]] = {"color": QUIET, "fontSize": 12}
+_TOPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)  # round ends for an axis of shares
+
+
+def top(shares: Iterable[float | None]) -> float:
+    """Round up to where an axis of these shares ends."""
+    largest = max((share for share in shares if share is not None), default=1.0)
+    return next((end for end in _TOPS if largest <= end), 1.0)
+
+
+def title(text: str, *subtitle: str) -> alt.TitleParams:
+    """Set the title and the lines under it, flush left."""
+    lines = [line for part in subtitle if part for line in textwrap.wrap(part, 108)]
+    return alt.TitleParams(
+        textwrap.wrap(text, 78), subtitle=lines, anchor="start", frame="bounds", offset=12,
+        color=INK, fontSize=15, fontWeight="bold", subtitleColor=QUIET, subtitleFontSize=12, subtitlePadding=6,
+        subtitleLineHeight=16,
+    )  # fmt: skip
+
+
+def axis(**options: Any) -> alt.Axis:  # noqa: ANN401 - whatever alt.Axis takes
+    """Draw an axis as quiet as it can be: a light grid with small labels, and no line."""
+    quiet = {"domain": False, "ticks": False, "gridColor": GRID, "title": None, "labelColor": QUIET, "labelPadding": 6}
+    return alt.Axis(**{"tickCount": 5, "labelFontSize": 11, **quiet, **options})
+
+
+def share_axis(field: str, end: float, **options: Any) -> alt.X:  # noqa: ANN401 - whatever alt.Axis takes
+    """Show shares from 0 to ``end``, in percent."""
+    scale = alt.Scale(domain=[0, end], nice=False)
+    return alt.X(f"{field}:Q", scale=scale, axis=axis(format=".0%", **options))
+
+
+def x_pixel(x: float) -> alt.XValue:
+    """Stand at a pixel from the left; unlike alt.value, without 20 ms of looking for the channel's class."""
+    return alt.XValue(x)  # type: ignore[no-untyped-call] # Altair leaves it so
+
+
+def y_pixel(y: float) -> alt.YValue:
+    """Stand at a pixel from the top."""
+    return alt.YValue(y)  # type: ignore[no-untyped-call] # Altair leaves it so
+
+
+def nothing(heading: str, why: str = "the frame has no group") -> alt.LayerChart:
+    """Say that there is nothing to show, instead of an empty plot."""
+    says = f"Nothing to show: {why}."
+    text = alt.Chart(alt.InlineData([{"says": says}])).mark_text(align="left", **SMALL)
+    return finish(
+        [text.encode(text=alt.Text("says:N"), x=x_pixel(0), y=y_pixel(8))],
+        title=title(heading), description=f"{heading}. {says}", width=WIDTH, height=20,
+    )  # fmt: skip
+
+
+def finish(layers: Iterable[alt.Chart], **properties: Any) -> alt.LayerChart:  # noqa: ANN401 - title, width and so on
+    """Lay the layers over each other, without a frame."""
+    return alt.LayerChart(layer=list(layers), view=alt.ViewBackground(stroke=None), **properties)

@@ -1,0 +1,110 @@
+"""The chart of groups against a baseline."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from bookings_analytics.charts._palette import INK, QUIET
+from bookings_analytics.charts._rows import Rows
+from bookings_analytics.charts._style import axis, finish, nothing, title
+from bookings_analytics.charts._table import read
+from bookings_analytics.schema import COMPARISON, RATES
+from bookings_analytics.wording import SPELLED_OUT, one_line, percent, points, points_span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from narwhals.typing import IntoFrame
+
+_GRAIN = 0.05  # the axis ends at whole five points
+
+
+def compare(
+    comparison: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+) -> alt.LayerChart:
+    """Show by how many percentage points a rate of each group differs from the baseline's, with its interval.
+
+    A filled dot's interval leaves out zero.
+
+    Args:
+        comparison: What `bookings_analytics.compare` returns.
+        names: As for `booking_vs_participation`.
+        sort: The same.
+
+    Raises:
+        ValueError: If ``comparison`` lacks a column that the chart needs, or compares several rates or baselines.
+
+    Example:
+        >>> import polars as pl
+        >>> from bookings_analytics import charts
+        >>> comparison = pl.DataFrame({
+        ...     "cohort": ["trial"],
+        ...     "rate": ["no_show_rate"],
+        ...     "baseline": ["long-term"],
+        ...     "value": [0.12],
+        ...     "baseline_value": [0.07],
+        ...     "difference": [0.05],
+        ...     "difference_ci_low": [0.02],
+        ...     "difference_ci_high": [0.09],
+        ...     "n": [410],
+        ...     "baseline_n": [2210],
+        ... })
+        >>> charts.compare(comparison).description
+        'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 pp ...'
+    """
+    table = read(comparison, schema=COMPARISON, needs=COMPARISON, made_by="compare", names=names, sort=sort)
+    if not table.rows:
+        return nothing("Differences from the baseline", "there is no group beside the baseline")
+    first = table.rows[0]
+    if len({(row["rate"], row["baseline"]) for row in table.rows}) > 1:
+        raise ValueError("the frame compares several rates or baselines. Draw one chart for each of them.")
+    called, unit = RATES[first["rate"]][:2]
+    baseline = {str(value): name for value, name in (names or {}).items()}.get(first["baseline"], first["baseline"])
+    heading = f"Difference in {called} from {baseline}{table.per}"
+    base = f"{baseline}: {percent(first['baseline_value'])} of {first['baseline_n']:,} {unit}."
+    for row in table.rows:
+        known = row["difference"] is not None
+        row["apart"] = known and (row["difference_ci_low"] > 0 or row["difference_ci_high"] < 0)
+        row["told"] = points(row["difference"]) + " pp" * known
+        row["range"] = points_span(row["difference_ci_low"], row["difference_ci_high"])
+        row["against"] = f"{percent(row['value'])} against {percent(row['baseline_value'])}"
+        row["count"] = f"{row['n']:,}"
+        row["note"] = "" if known else "no rate to compare"
+    rows = Rows(
+        table,
+        tooltip={"difference": "told", "interval": "range", called: "against", unit: "count"},
+        columns={"difference": "told", unit: "count"},
+    )
+    drawn = [row for row in table.rows if row["difference"] is not None]
+    low = min([-_GRAIN, *(row["difference_ci_low"] for row in drawn)])
+    high = max([_GRAIN, *(row["difference_ci_high"] for row in drawn)])
+    ends = [_GRAIN * math.floor(low / _GRAIN), _GRAIN * math.ceil(high / _GRAIN)]
+    x = alt.X(
+        "difference:Q",
+        scale=alt.Scale(domain=[round(end, 2) for end in ends], nice=False),
+        axis=axis(labelExpr="(datum.value > 0 ? '+' : '') + format(100 * datum.value, '.0f')", orient=rows.orient),
+    )
+    layers = [
+        alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color=INK).encode(x=alt.X("zero:Q")),
+        rows.line("difference_ci_low", "difference_ci_high", color=INK),
+        rows.dot("difference", color=INK).encode(
+            x=x, fill=alt.when("datum.apart").then(alt.value(INK)).otherwise(alt.value("white"))
+        ),
+        *rows.aside(),
+        rows.above("← lower", x=alt.XDatum(0), align="right", dx=-8, color=QUIET, level=int(rows.many)),
+        rows.above("higher →", x=alt.XDatum(0), align="left", dx=8, color=QUIET, level=int(rows.many)),
+    ]
+    reading = "In percentage points. Thin line: confidence interval. Filled dot: the interval leaves out zero."
+    described = f"{heading}. {base} {_finding(drawn)}"
+    return finish(layers, title=title(heading, base, reading), description=described, **rows.size)
+
+
+def _finding(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "No difference can be told."
+    told = rows if len(rows) <= SPELLED_OUT else [row for row in rows if row["apart"]]
+    each = " ".join(f"{one_line(row['group'])}: {row['told']} ({row['range']})." for row in told)
+    return each or "No group differs from it by more than chance."

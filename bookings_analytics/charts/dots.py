@@ -1,0 +1,197 @@
+"""Charts of one rate a group: a dot on its interval."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bookings_analytics.charts._palette import CONVERTED, NO_SHOW
+from bookings_analytics.charts._rows import Rows
+from bookings_analytics.charts._style import finish, nothing, title, top
+from bookings_analytics.charts._table import read
+from bookings_analytics.schema import NO_SHOWS, WAITLIST_CONVERSION
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, one_line, percent, span, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import altair as alt
+    from narwhals.typing import IntoFrame
+
+
+def no_shows(
+    rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+) -> alt.LayerChart:
+    """Show each group's no-show rate with its interval, and its bounds for attendance that nobody recorded.
+
+    Args:
+        rates: What `bookings_analytics.no_shows` returns.
+        names: As for `booking_vs_participation`.
+        sort: The same.
+
+    Raises:
+        ValueError: If ``rates`` lacks a column that the chart needs.
+
+    Example:
+        >>> import polars as pl
+        >>> from bookings_analytics import charts
+        >>> from bookings_analytics.metrics import rates
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2, 2],
+        ...     "class_id": [7, 8, 7, 7],
+        ...     "outcome": ["attended", "unrecorded", "no_show", "attended"],
+        ... })
+        >>> frame = rates.no_shows(outcomes, by="class_id")
+        >>> charts.no_shows(frame, names={7: "Yoga", 8: "Spinning"}).description
+        'No-shows among booked seats, by class. 3 seats of completed classes in 2 classes. ... Yoga: 33% ...'
+    """
+    table = read(
+        rates,
+        schema=NO_SHOWS,
+        needs=[
+            *("n_attended", "n_no_show", "n_unrecorded", "no_show_rate"),
+            *("no_show_rate_ci_low", "no_show_rate_ci_high", "no_show_rate_min", "no_show_rate_max"),
+        ],
+        made_by="no_shows",
+        names=names,
+        sort=sort,
+    )
+    heading = f"No-shows among booked seats{table.per}"
+    if not table.rows:
+        return nothing(heading)
+    for row in table.rows:
+        recorded = row["n_attended"] + row["n_no_show"]
+        rated = row["no_show_rate"] is not None
+        row["n"] = f"{recorded:,}"
+        row["rate"] = percent(row["no_show_rate"])
+        row["told"] = f"{interval(row, 'no_show_rate')}, {row['n_no_show']:,} of {recorded:,} seats"
+        row["bounds"] = span(row["no_show_rate_min"], row["no_show_rate_max"])
+        row["unrecorded"] = f"{row['n_unrecorded']:,}"
+        row["note"] = (
+            "" if rated else "attendance was never recorded" if row["n_unrecorded"] else "no seat in a completed class"
+        )
+    seats = sum(row["n_attended"] + row["n_no_show"] for row in table.rows)
+    unrecorded = sum(row["n_unrecorded"] for row in table.rows)
+    base = f"{counted(seats, 'seat')} of completed classes{table.of}."
+    if unrecorded:
+        base += f" Not counted: {unrecorded:,} whose attendance nobody recorded."
+    rows = Rows(
+        table,
+        tooltip={"no-shows": "told", "had all unrecorded come, or none": "bounds", "seats not recorded": "unrecorded"},
+        columns={"no-shows": "rate", "seats": "n", "not recorded": "unrecorded"},
+    )
+    return _dots(
+        rows,
+        "no_show_rate",
+        color=NO_SHOW,
+        bounds=unrecorded > 0,
+        heading=heading,
+        base=base,
+        reading="Thin line: confidence interval." + " Pale band: had all unrecorded come, or none." * (unrecorded > 0),
+    )
+
+
+def waitlist_conversion(
+    conversion: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+) -> alt.LayerChart:
+    """Show which share of each group's observed waits got a seat, with its interval; where it is null, why.
+
+    Args:
+        conversion: What `bookings_analytics.waitlist_conversion` returns.
+        names: As for `booking_vs_participation`.
+        sort: The same.
+
+    Raises:
+        ValueError: If ``conversion`` lacks a column that the chart needs.
+
+    Example:
+        >>> import polars as pl
+        >>> from bookings_analytics import charts
+        >>> frame = pl.DataFrame({
+        ...     "class_id": [7, 8],
+        ...     "n_converted": [31, 0],
+        ...     "n_lapsed": [15, 0],
+        ...     "n_withdrawn": [4, 0],
+        ...     "n_seen_late": [3, 1],
+        ...     "conversion_rate": [0.62, None],
+        ...     "conversion_rate_ci_low": [0.48, None],
+        ...     "conversion_rate_ci_high": [0.74, None],
+        ...     "median_fetch_gap_h": [24.0, 24.0],
+        ...     "reason": [None, "no wait was seen in progress"],
+        ... })
+        >>> charts.waitlist_conversion(frame, names={7: "Yoga", 8: "Spinning"}).description
+        'Observed waits that got a seat, by class. 50 waits in 2 classes. ... Yoga: 62% (48% to 74%).'
+    """
+    table = read(
+        conversion,
+        schema=WAITLIST_CONVERSION,
+        needs=[
+            *("n_converted", "n_lapsed", "n_withdrawn", "n_seen_late", "median_fetch_gap_h", "reason"),
+            *("conversion_rate", "conversion_rate_ci_low", "conversion_rate_ci_high"),
+        ],
+        made_by="waitlist_conversion",
+        names=names,
+        sort=sort,
+    )
+    heading = f"Observed waits that got a seat{table.per}"
+    if not table.rows:
+        return nothing(heading)
+    for row in table.rows:
+        waits = row["n_converted"] + row["n_lapsed"] + row["n_withdrawn"]
+        row["n"] = f"{waits:,}"
+        row["rate"] = percent(row["conversion_rate"])
+        row["told"] = f"{interval(row, 'conversion_rate')}, {row['n_converted']:,} of {waits:,} waits"
+        row["gap"] = NONE if row["median_fetch_gap_h"] is None else f"{row['median_fetch_gap_h']:.0f} h"
+        row["note"] = row["reason"]
+    ended = sum(row["n_converted"] + row["n_lapsed"] + row["n_withdrawn"] for row in table.rows)
+    late = sum(row["n_seen_late"] for row in table.rows)
+    base = f"{counted(ended, 'wait')}{table.of}."
+    if late:
+        base += f" Not counted: {late:,} first seen after their class."
+    gaps = sorted({row["gap"] for row in table.rows}, key=lambda gap: (len(gap), gap))
+    rows = Rows(
+        table,
+        tooltip={
+            "got a seat": "told",
+            "never got in": "n_lapsed",
+            "withdrew": "n_withdrawn",
+            "first seen too late": "n_seen_late",
+            "median time between fetches": "gap",
+        },
+        columns={"got a seat": "rate", "waits": "n"},
+    )
+    between = f" Median time between fetches: {' to '.join(dict.fromkeys((gaps[0], gaps[-1])))}."
+    return _dots(
+        rows,
+        "conversion_rate",
+        color=CONVERTED,
+        heading=heading,
+        base=base,
+        reading="Thin line: confidence interval." + between * (gaps != [NONE]),
+    )
+
+
+def _dots(
+    rows: Rows, rate: str, *, color: str, bounds: bool = False, heading: str, base: str, reading: str
+) -> alt.LayerChart:
+    rated = [row for row in rows.table.rows if row[rate] is not None]
+    ends = [f"{rate}_ci_high", f"{rate}_max"] if bounds else [f"{rate}_ci_high"]
+    end = top(row[name] for row in rated for name in ends)
+    if len(rated) > SPELLED_OUT:
+        finding = f"From {spread(rated, rate)}."
+    else:
+        finding = " ".join(
+            f"{one_line(row['group'])}: {interval(row, rate)}{_within(row) if bounds else ''}." for row in rated
+        )
+    layers = [
+        *([rows.band(f"{rate}_min", f"{rate}_max", color=color)] if bounds else []),
+        rows.line(f"{rate}_ci_low", f"{rate}_ci_high", color=color),
+        rows.dot(rate, color=color).encode(x=rows.shares(rate, end)),
+        *rows.aside(),
+    ]
+    described = f"{heading}. {base} {finding or 'No rate can be told.'}"
+    return finish(layers, title=title(heading, base, reading), description=described, **rows.size)
+
+
+def _within(row: Mapping[str, Any]) -> str:
+    return f", {row['bounds']} with the seats that nobody recorded"

@@ -1,0 +1,7 @@
+"""Fetching bookings from the API: one client a studio, within its rate limit, into frames or an archive."""
+
+from __future__ import annotations
+
+from bookings_analytics.fetch.cohort import fetch_bookings
+
+__all__ = ["fetch_bookings"]

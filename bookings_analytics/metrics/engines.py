@@ -1,0 +1,73 @@
+"""Speaking to any engine: the few operations that all metrics are made of, on whatever Narwhals reads.
+
+Each works the same on polars, DuckDB and Spark, eager or lazy. What an engine can't do is solved here
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import narwhals as nw
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from narwhals.typing import IntoFrame, IntoFrameT
+
+
+def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
+    """Take any frame that Narwhals knows as a lazy one of the same engine."""
+    return nw.from_native(frame).lazy()
+
+
+def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
+    """Compute a frame of few rows, to look at them."""
+    if small.implementation.is_duckdb():
+        return pl.DataFrame(small.to_native()).rows()  # Narwhals' own way asks for pyarrow
+    return [tuple(row) for row in small.collect().rows()]
+
+
+def ordered(result: nw.LazyFrame[Any], by: Sequence[str], columns: Iterable[str]) -> nw.LazyFrame[Any]:
+    """Take the group columns and those of the result, and sort by the group columns, null first."""
+    chosen = result.select(*by, *columns)
+    return chosen.sort(*by) if by else chosen
+
+
+def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
+    """Hand a result back as the kind of frame that was given: eager for eager, lazy for lazy."""
+    frame: nw.DataFrame[Any] | nw.LazyFrame[Any] = nw.from_native(cast("Any", given))
+    return cast("IntoFrameT", result.collect().to_native() if isinstance(frame, nw.DataFrame) else result.to_native())
+
+
+def as_enum(frame: nw.LazyFrame[Any], column: str, enum: pl.Enum) -> nw.LazyFrame[Any]:
+    """Cast text to one of the schema's Enums on polars, whose own they are; other engines keep the text."""
+    kind = nw.Enum(enum.categories.to_list())
+    return frame.with_columns(nw.col(column).cast(kind)) if frame.implementation.is_polars() else frame
+
+
+def count(holds: nw.Expr) -> nw.Expr:
+    """Count the rows for which something holds: an aggregation that every engine knows."""
+    return nw.when(holds).then(1).otherwise(0).sum()
+
+
+def aggregate(rows: nw.LazyFrame[Any], by: Sequence[str], counts: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
+    """Aggregate counts, by name, for any number of group columns; by none gives one row, also of an empty frame."""
+    named = [aggregation.cast(nw.Int64).alias(name) for name, aggregation in counts.items()]
+    return rows.group_by(*by).agg(*named) if by else rows.select(*named)
+
+
+def merge(by: Sequence[str], *totals: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Put frames of one row per group side by side, null where one lacks a group; null names a group like any other."""
+    both = nw.concat(totals, how="diagonal")
+    values = [nw.col(name).max() for name in both.collect_schema().names() if name not in by]
+    return both.group_by(*by).agg(*values) if by else both.select(*values)
+
+
+def first_that_fits(rules: dict[str, nw.Expr], dtype: nw.dtypes.DType) -> nw.Expr:
+    """Give the name of the first rule that fits, null where none does."""
+    answer = nw.lit(None, dtype)
+    for name, fits in reversed(list(rules.items())):
+        answer = nw.when(fits).then(nw.lit(name, dtype)).otherwise(answer)
+    return answer

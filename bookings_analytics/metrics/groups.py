@@ -1,0 +1,162 @@
+"""Who is in which group: the part that all rates share.
+
+A group is named by the columns of ``by``. Those of the cohorts frame say which customers it has; those that only the
+outcomes have (a class, say) split these customers' bookings further. Group columns are never joined on, because a join
+would lose the groups that null names.
+
+A rate reads the same everywhere: `read_groups`, count per customer (or slot), `Groups.attach`, `Groups.totals`, the
+formulas of `bookings_analytics.metrics.intervals`, `ordered`, `like`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from bookings_analytics.errors import CohortError
+from bookings_analytics.metrics.engines import aggregate, lazy, rows_of
+from bookings_analytics.schema import OUTCOME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from narwhals.typing import IntoFrame
+
+CUSTOMER_KEY = ("studio", "customer_id")
+MEMBERS = "_members"  # customers of a group who could be read
+NOT_READ = "_not_read"  # customers of a group who could not
+_COUNTS = frozenset(f"n_{kind}" for kind in OUTCOME.categories)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of one call.
+
+    Attributes:
+        by: The group columns, in the order of the result.
+        own: Those of them that only the outcomes have.
+        members: One row per customer and group of the cohorts frame: `CUSTOMER_KEY`, the columns of ``by`` that are not
+            ``own``, and 1 or 0 in `MEMBERS` and `NOT_READ`. None without a cohorts frame.
+    """
+
+    by: tuple[str, ...]
+    own: tuple[str, ...]
+    members: nw.LazyFrame[Any] | None
+
+    def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.
+
+        Args:
+            rows: Any frame with the columns `CUSTOMER_KEY` and ``own``.
+        """
+        if self.members is None:
+            return rows
+        base = self.members.filter(nw.col(MEMBERS) == 1).drop(MEMBERS, NOT_READ)
+        return rows.join(base, on=list(CUSTOMER_KEY), how="inner")
+
+    def totals(self, rows: nw.LazyFrame[Any], sums: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
+        """Aggregate rows that `attach` gave, for every group, also one of the cohorts frame that has no row.
+
+        Args:
+            rows: What to aggregate.
+            sums: Name → aggregation that gives a count or a sum of counts, which is 0 for a group without rows.
+
+        Returns:
+            One row per group: the columns ``by``, those of ``sums`` and, with a cohorts frame, `MEMBERS` and
+            `NOT_READ`: those of the whole cohort group, also where ``own`` columns split its bookings. A cohort group
+            without any row appears once, null in ``own``.
+        """
+        totals = aggregate(rows, self.by, sums)
+        if self.members is None:
+            return totals
+        cohort_group = ["_all", *(name for name in self.by if name not in self.own)]
+        sizes = {name: nw.col(name).sum() for name in (MEMBERS, NOT_READ)}
+        groups = aggregate(self.members.with_columns(_all=nw.lit(1)), cohort_group, sizes)
+        both = nw.concat([groups, totals.with_columns(_all=nw.lit(1), _found=nw.lit(1))], how="diagonal")
+        return (
+            both.with_columns(
+                nw.col(MEMBERS, NOT_READ).max().over(*cohort_group).fill_null(0),
+                _rows=nw.col("_all").sum().over(*cohort_group),
+            )
+            .filter((nw.col("_found") == 1) | (nw.col("_rows") == 1))
+            .with_columns(nw.col(*sums).fill_null(0))
+            .drop("_all", "_found", "_rows")
+        )
+
+
+def read_groups(
+    outcomes: IntoFrame, cohorts: IntoFrame | None, by: str | Sequence[str] | None, *, result: Iterable[str]
+) -> tuple[nw.LazyFrame[Any], Groups]:
+    """Check the arguments that all rates share.
+
+    Args:
+        outcomes: The outcomes.
+        cohorts: The cohorts, with or without ``fetch_outcome``; None: all customers of the outcomes.
+        by: The columns to group by.
+        result: The columns of the result, which no group column may be called.
+
+    Returns:
+        The outcomes as a lazy frame, and the groups.
+
+    Raises:
+        CohortError: The cohorts frame does not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names a column that is not there, is in both frames, or is one of the result's.
+    """
+    bookings = lazy(outcomes)
+    columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or ()))
+    there = bookings.collect_schema().names()
+    if cohorts is None:
+        _check_by(columns, there, [], result)
+        return bookings, Groups(columns, columns, None)
+    listed = lazy(cohorts)
+    if listed.implementation is not bookings.implementation:
+        raise TypeError(
+            f"the outcomes are on {bookings.implementation.value} and the cohorts on {listed.implementation.value}; "
+            "pass both on the same engine."
+        )
+    listed = _with_studio(listed, bookings)
+    theirs = listed.collect_schema().names()
+    _check_by(columns, there, theirs, result)
+    if "fetch_outcome" not in theirs:
+        listed = listed.with_columns(fetch_outcome=nw.lit("ok"))
+    named = [name for name in columns if name in theirs]
+    read = nw.when(nw.col("fetch_outcome") == "ok").then(1).otherwise(0).max()
+    members = (
+        listed.group_by(*dict.fromkeys((*CUSTOMER_KEY, *named)))
+        .agg(read.alias(MEMBERS))
+        .with_columns((1 - nw.col(MEMBERS)).alias(NOT_READ))
+    )
+    return bookings, Groups(columns, tuple(name for name in columns if name not in theirs), members)
+
+
+def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Fill in the studio where the cohorts name none and only one is possible."""
+    columns = cohorts.collect_schema().names()
+    if "customer_id" not in columns:
+        raise CohortError(f"the cohorts have no column customer_id, only {', '.join(columns)}; see read_cohorts.")
+    if "studio" not in columns:
+        cohorts = cohorts.with_columns(studio=nw.lit(None, nw.String))
+    if (None,) not in rows_of(cohorts.select("studio").unique()):
+        return cohorts
+    studios = sorted(studio for (studio,) in rows_of(outcomes.select("studio").unique()))
+    if len(studios) > 1:
+        raise CohortError(
+            f"some cohort rows name no studio, and the outcomes come from {len(studios)} ({', '.join(studios)}): a "
+            "customer number alone does not say whose customer it is. Fill in the cohorts' column studio."
+        )
+    return cohorts.with_columns(nw.col("studio").fill_null(studios[0])) if studios else cohorts
+
+
+def _check_by(by: Sequence[str], outcomes: Sequence[str], cohorts: Sequence[str], result: Iterable[str]) -> None:
+    for name in by:
+        if name not in outcomes and name not in cohorts:
+            known = ", ".join(sorted({*outcomes, *cohorts}))
+            missing = "" if cohorts else "; for a column of the cohorts, pass cohorts="
+            raise ValueError(f"by names {name!r}, which is no column. To choose from: {known}{missing}.")
+        if name in outcomes and name in cohorts and name not in CUSTOMER_KEY:
+            raise ValueError(f"by names {name!r}, a column of both the outcomes and the cohorts; rename one of them.")
+        if name in {*result, *_COUNTS} or name.startswith("_"):
+            raise ValueError(f"by names {name!r}, a name that the rates need for themselves; rename that column.")

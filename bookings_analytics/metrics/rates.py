@@ -1,0 +1,243 @@
+"""The rates of bookings: who books, who takes part, who does not turn up.
+
+Outcomes go in as `classify` gives them, on any engine: eager polars gives eager polars back, lazy gives lazy, DuckDB
+gives DuckDB. Results start with their group columns and are sorted by them; all columns are declared in
+`bookings_analytics.schema`, the intervals' formulas in `bookings_analytics.metrics.intervals`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from bookings_analytics.errors import CohortError
+from bookings_analytics.metrics.engines import aggregate, as_enum, count, like, ordered
+from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
+from bookings_analytics.metrics.intervals import (
+    Rate,
+    cluster_sums,
+    design_effect,
+    design_effect_of_ones,
+    share,
+    with_rates,
+)
+from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, CUSTOMER_KEY, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from narwhals.typing import IntoFrame, IntoFrameT
+
+_KINDS = OUTCOME.categories.to_list()
+_REQUESTS = [kind for kind in _KINDS if kind not in {"slot_canceled", "lost"}]
+
+
+def booking_vs_participation(
+    outcomes: IntoFrameT,
+    cohorts: IntoFrame | None = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    confidence: float = 0.95,
+) -> IntoFrameT:
+    """Say which share of each group's customers booked, and which share took part.
+
+    Both are shares of all customers of the group who could be read, those who booked nothing included, and both look at
+    completed classes only, so that their gap is bookings without participation. With a column of the outcomes in ``by``
+    (a class, say) the base stays all customers of the group.
+
+    Args:
+        outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`.
+        cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are counted in ``n_not_read`` and
+            nowhere else. A row without studio belongs to the only studio of the outcomes.
+        by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
+            cohorts counts in each.
+        confidence: Nominal coverage of the intervals.
+
+    Returns:
+        One row per group: its columns, then BOOKING_VS_PARTICIPATION. ``n_booked`` customers had a seat in a completed
+        class, ``n_participated`` attended one, ``n_only_upcoming`` have seats in planned classes alone. Rates are
+        shares from 0 to 1: ``booking_rate`` and ``participation_rate`` of customers, ``seat_rate`` and
+        ``cancellation_rate`` of requests (places asked for in classes that were not canceled).
+        ``participation_rate_max`` takes seats whose attendance nobody recorded as attended. ``*_ci_low`` and
+        ``*_ci_high``: Wilson with the effective sample size of bookings clustered by customer (see
+        `bookings_analytics.metrics.intervals`).
+
+    Raises:
+        CohortError: The cohorts are missing, or do not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
+
+    Example:
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2],
+        ...     "class_slot_id": [10, 11, 10],
+        ...     "outcome": ["attended", "no_show", "no_show"],
+        ... })
+        >>> cohorts = pl.DataFrame({"customer_id": [1, 2, 3, 4], "cohort": ["new", "new", "new", "old"]})
+        >>> rates = ba.booking_vs_participation(outcomes, cohorts, by="cohort")
+        >>> rates.select("cohort", "n_customers", "n_booked", "n_participated").rows()
+        [('new', 3, 2, 1), ('old', 1, 0, 0)]
+        >>> rates.select("booking_rate_ci_low", "booking_rate", "booking_rate_ci_high").row(0)
+        (0.18..., 0.66..., 0.94...)
+    """
+    if cohorts is None:
+        raise CohortError(
+            "booking_vs_participation needs cohorts=: customers who booked nothing are in its base, and only a list of "
+            "customers names them."
+        )
+    bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
+    totals = counted(bookings, groups).with_columns(
+        participation_rate_min=share(nw.col("n_participated"), nw.col(MEMBERS)),
+        participation_rate_max=share(nw.col("_perhaps"), nw.col(MEMBERS)),
+        n_customers=nw.col(MEMBERS),
+        n_not_read=nw.col(NOT_READ),
+    )
+    ones = design_effect_of_ones("n_customers")
+    result = with_rates(
+        totals,
+        confidence,
+        booking_rate=Rate("n_booked", "n_customers", ones),
+        participation_rate=Rate("n_participated", "n_customers", ones),
+        seat_rate=Rate("n_seats", "n_requests", design_effect("n_seats", "n_requests")),
+        cancellation_rate=Rate("n_canceled", "n_requests", design_effect("n_canceled", "n_requests")),
+    )
+    return like(outcomes, ordered(result, groups.by, BOOKING_VS_PARTICIPATION))
+
+
+def no_shows(
+    outcomes: IntoFrameT,
+    cohorts: IntoFrame | None = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    confidence: float = 0.95,
+) -> IntoFrameT:
+    """Say which share of each group's seats in completed classes was used, and which was not.
+
+    Args:
+        outcomes: As for `booking_vs_participation`.
+        cohorts: The same; None: all customers of the outcomes.
+        by: The same.
+        confidence: The same.
+
+    Returns:
+        One row per group: its columns, then NO_SHOWS. ``n_customers`` had a seat in a completed class.
+        ``attendance_rate`` and ``no_show_rate`` are shares of the seats whose attendance was recorded, their sum is 1;
+        ``recorded_share`` says of how many that is. ``*_min`` and ``*_max``: the rate if every unrecorded seat had gone
+        the one way or the other. ``*_ci_low`` and ``*_ci_high``: Wilson with the effective sample size of seats
+        clustered by customer (see `bookings_analytics.metrics.intervals`).
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
+
+    Example:
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2, 2],
+        ...     "class_id": [7, 8, 7, 7],
+        ...     "outcome": ["attended", "unrecorded", "no_show", "attended"],
+        ... })
+        >>> rates = ba.no_shows(outcomes, by="class_id")
+        >>> rates.select("class_id", "n_no_show", "no_show_rate", "no_show_rate_max").rows()
+        [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
+    attended, no_show, held = nw.col("n_attended"), nw.col("n_no_show"), nw.col("_held")
+    totals = counted(bookings, groups).with_columns(
+        n_customers=nw.col("n_booked"),
+        attendance_rate_min=share(attended, held),
+        attendance_rate_max=share(held - no_show, held),
+        no_show_rate_min=share(no_show, held),
+        no_show_rate_max=share(held - attended, held),
+        recorded_share=share(nw.col("_recorded"), held),
+    )
+    deff = design_effect("n_no_show", "_recorded")  # that of attendance too: hits and misses weigh the same in it
+    result = with_rates(
+        totals,
+        confidence,
+        attendance_rate=Rate("n_attended", "_recorded", deff),
+        no_show_rate=Rate("n_no_show", "_recorded", deff),
+    )
+    return like(outcomes, ordered(result, groups.by, NO_SHOWS))
+
+
+def outcome_counts(
+    outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str] | None = None
+) -> IntoFrameT:
+    """Count each outcome in each group.
+
+    Args:
+        outcomes: As for `booking_vs_participation`.
+        cohorts: The same; None: all customers of the outcomes.
+        by: The same.
+
+    Returns:
+        One row per group and outcome, in the order of OUTCOME, also where it never came: the group's columns, then
+        OUTCOME_COUNTS. ``share`` is of the group's requests; null for ``slot_canceled`` and ``lost``, which are in no
+        share, and for a group without requests.
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The two frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one.
+
+    Example:
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 2],
+        ...     "outcome": ["attended", "lost", "no_show"],
+        ... })
+        >>> ba.outcome_counts(outcomes).filter(pl.col("n") > 0).rows()
+        [('attended', 1, 0.5), ('no_show', 1, 0.5), ('lost', 1, None)]
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
+    one = bookings.select(_one=nw.len())  # one row, from which every engine makes the rows to join
+    kinds = nw.concat([one.select(outcome=nw.lit(kind), _place=nw.lit(place)) for place, kind in enumerate(_KINDS)])
+    result = (
+        counted(bookings, groups)
+        .join(kinds, how="cross")
+        .with_columns(
+            n=nw.sum_horizontal(*(nw.when(nw.col("outcome") == kind).then(nw.col(f"n_{kind}")) for kind in _KINDS))
+        )
+        .with_columns(share=nw.when(nw.col("outcome").is_in(_REQUESTS)).then(share(nw.col("n"), nw.col("n_requests"))))
+        .sort(*groups.by, "_place")
+        .select(*groups.by, *OUTCOME_COUNTS)
+    )
+    return like(outcomes, as_enum(result, "outcome", OUTCOME))
+
+
+def counted(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Count everything that the rates of bookings are made of: one row per group.
+
+    All of them take the same counts, so that an engine which shares work between queries does this once.
+    """
+    kinds = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in _KINDS}
+    customers = (
+        groups.attach(aggregate(bookings, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own))), kinds))
+        .with_columns(_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
+        .with_columns(_held=nw.sum_horizontal("_recorded", "n_unrecorded"))
+        .with_columns(n_seats=nw.sum_horizontal("_held", "n_upcoming"))
+        .with_columns(n_requests=nw.sum_horizontal("n_seats", "n_canceled", "n_waiting"))
+    )
+    attended, held = nw.col("n_attended"), nw.col("_held")
+    sums = {
+        **{name: nw.col(name).sum() for name in (*kinds, "_held")},
+        "n_booked": count(held > 0),
+        "n_participated": count(attended > 0),
+        "_perhaps": count(attended + nw.col("n_unrecorded") > 0),
+        "n_only_upcoming": count((held == 0) & (nw.col("n_upcoming") > 0)),
+        "_customers_recorded": count(nw.col("_recorded") > 0),
+        **cluster_sums("n_seats", "n_requests"),
+        **cluster_sums("n_canceled", "n_requests"),
+        **cluster_sums("n_no_show", "_recorded"),
+    }
+    return groups.totals(customers, sums)

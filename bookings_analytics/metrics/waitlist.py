@@ -1,0 +1,227 @@
+"""The rates of the waiting list: who gets in, and which seats stay empty meanwhile.
+
+Both need outcomes of a history: a wait that ended shows only where it was seen in progress before. A wait first seen
+after its class is left out (and counted in ``n_seen_late``), because only failures still look like waits by then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, lazy, like, merge, ordered
+from bookings_analytics.metrics.groups import Groups, read_groups
+from bookings_analytics.metrics.intervals import Rate, cluster_sums, design_effect, with_rates
+from bookings_analytics.schema import (
+    CUSTOMER_KEY,
+    SEATS_LOST_WHILE_WAITING,
+    SLOT_KEY,
+    WAIT_OUTCOME,
+    WAITLIST_CONVERSION,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from narwhals.typing import IntoFrame, IntoFrameT
+
+_KINDS = WAIT_OUTCOME.categories.to_list()
+_COUNTS = [f"n_{kind}" for kind in _KINDS]
+_DECIDED = ("converted", "lapsed", "withdrawn")
+
+_REASONS = {
+    "one snapshot can't show a conversion: each customer was seen at one time only": (
+        (nw.col("_observed") > 0) & (nw.col("_observed_again") == 0) & nw.col("median_fetch_gap_h").is_null()
+    ),
+    "no wait was seen in progress": nw.sum_horizontal(*_COUNTS) == 0,
+    "no class that somebody waited for has ended yet": nw.col("n_pending") > 0,
+    "every class that somebody waited for was canceled or lost from sight": nw.col("n_pending") == 0,
+}
+
+
+def waitlist_conversion(
+    outcomes: IntoFrameT,
+    cohorts: IntoFrame | None = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    confidence: float = 0.95,
+    fetches: IntoFrame | None = None,
+) -> IntoFrameT:
+    """Say which share of the observed waits got a seat, and which share of the waiting lists was cleared.
+
+    ``conversion_rate`` is conversion among observed waits: those in progress at some fetch. A wait that came and was
+    converted between two fetches is never seen, so rarer fetches see fewer waits and give wider intervals.
+
+    Args:
+        outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`, of a history.
+        cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are not counted. None: all
+            customers of the outcomes.
+        by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
+            cohorts counts in each.
+        confidence: Nominal coverage of the intervals.
+        fetches: When customers were asked for: FETCHES of `bookings_analytics.schema`. Not on Spark, where Narwhals
+            can't measure the time between two instants.
+
+    Returns:
+        One row per group: its columns, then WAITLIST_CONVERSION, sorted by group. ``conversion_rate`` is converted /
+        (converted + lapsed + withdrawn); ``clear_rate`` is the share of slots in which no wait lapsed, of the
+        ``n_slots`` in which one was converted or lapsed. ``n_pending``, ``n_lost`` and ``n_slot_canceled`` waits are in
+        neither, nor are the ``n_seen_late`` first seen after their class. ``reason`` says why ``conversion_rate`` is
+        null. ``median_fetch_gap_h``: hours between two successful fetches of one of the group's customers (with a
+        column of the outcomes in ``by``: of those with a booking there); null without ``fetches``.
+
+        ``conversion_rate_ci_*``: Wilson with the effective sample size of waits clustered by customer and by slot,
+        deff = deff_customer + deff_slot - 1, as the variances of two-way clusters add up in Cameron, Gelbach & Miller
+        (Journal of Business & Economic Statistics 29, 2011); ``clear_rate_ci_*``: plain Wilson over slots (see
+        `bookings_analytics.metrics.intervals`).
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
+
+    Example:
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 2, 3, 4],
+        ...     "class_slot_id": [10, 10, 11, 12],
+        ...     "booking_status": ["BOOKED", "WAITING_LIST", "BOOKED", "WAITING_LIST"],
+        ...     "class_slot_status": ["COMPLETED", "COMPLETED", "COMPLETED", "PLANNED"],
+        ...     "first_seen_at": pl.Series([1, 1, 1, 3]).cast(pl.Datetime("us", "UTC")),
+        ...     "observed_at": pl.Series([2, 2, 2, 3]).cast(pl.Datetime("us", "UTC")),
+        ...     "wait_outcome": ["converted", "lapsed", "converted", "pending"],
+        ... })
+        >>> rates = ba.waitlist_conversion(outcomes)
+        >>> rates.select("n_converted", "n_lapsed", "n_pending", "conversion_rate", "clear_rate").row(0)
+        (2, 1, 1, 0.66..., 0.5)
+        >>> ba.waitlist_conversion(outcomes.filter(pl.col("class_slot_id") == 12))["reason"].item()
+        "one snapshot can't show a conversion: each customer was seen at one time only"
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=WAITLIST_CONVERSION)
+    clusters = nw.concat([_customers(bookings, groups), _slots(bookings, groups)], how="diagonal")
+    summed = (*_COUNTS, "n_seen_late", "n_slots", "_cleared", "_observed", "_observed_again")
+    sums = {
+        **{name: nw.col(name).sum() for name in summed},
+        **cluster_sums("n_converted", "_decided"),
+        **cluster_sums("_converted_in_slot", "_decided_in_slot"),
+    }
+    totals = groups.totals(clusters, sums)
+    if fetches is None:
+        totals = totals.with_columns(median_fetch_gap_h=nw.lit(None, nw.Float64))
+    else:
+        totals = merge(groups.by, totals, _median_gaps(fetches, bookings, groups))
+    two_way = design_effect("n_converted", "_decided") + design_effect("_converted_in_slot", "_decided_in_slot") - 1
+    result = with_rates(
+        totals,
+        confidence,
+        conversion_rate=Rate("n_converted", "_decided", two_way),
+        clear_rate=Rate("_cleared", "n_slots", nw.lit(1.0)),
+    ).with_columns(reason=nw.when(nw.col("_decided") == 0).then(first_that_fits(_REASONS, nw.String())))
+    return like(outcomes, ordered(result, groups.by, WAITLIST_CONVERSION))
+
+
+def seats_lost_while_waiting(
+    outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str] | None = None
+) -> IntoFrameT:
+    """Count the seats that nobody sat in while somebody of the same group waited for one until the end.
+
+    It counts the customers that were fetched, and of these the group's: the empty seat of one and the vain wait of
+    another meet only if both are in the same group. So it is a lower bound for the studio.
+
+    Args:
+        outcomes: As for `waitlist_conversion`.
+        cohorts: The same.
+        by: The same.
+
+    Returns:
+        One row per group: its columns, then SEATS_LOST_WHILE_WAITING, sorted by group. ``n_seats``: per completed class
+        slot the smaller of no-shows and lapsed waits, summed; ``n_slots``: the completed slots it was summed over.
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The frames are on different engines.
+        ValueError: ``by`` names no column or an ambiguous one.
+
+    Example:
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 2, 3, 1],
+        ...     "class_slot_id": [10, 10, 10, 11],
+        ...     "class_slot_status": "COMPLETED",
+        ...     "outcome": ["no_show", "no_show", "waiting", "attended"],
+        ...     "wait_outcome": [None, None, "lapsed", None],
+        ... })
+        >>> ba.seats_lost_while_waiting(outcomes).rows(named=True)
+        [{'n_seats': 1, 'n_slots': 2}]
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=SEATS_LOST_WHILE_WAITING)
+    counts = {
+        "_no_show": count(nw.col("outcome") == "no_show"),
+        "_lapsed": count(nw.col("wait_outcome") == "lapsed"),
+        "_completed": count(nw.col("class_slot_status") == "COMPLETED"),
+    }
+    slots = aggregate(groups.attach(bookings), _each(SLOT_KEY, groups.by), counts)
+    sums = {
+        "n_seats": nw.min_horizontal("_no_show", "_lapsed").sum(),
+        "n_slots": count(nw.col("_completed") > 0),
+    }
+    return like(outcomes, ordered(groups.totals(slots, sums), groups.by, SEATS_LOST_WHILE_WAITING))
+
+
+def _customers(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Count each customer's waits: one row per customer and group."""
+    waited_out = (nw.col("booking_status") == "WAITING_LIST") & (nw.col("class_slot_status") == "COMPLETED")
+    counts = {f"n_{kind}": count(nw.col("wait_outcome") == kind) for kind in _KINDS}
+    rows = bookings.group_by(*_each(CUSTOMER_KEY, groups.own)).agg(
+        *(counted.alias(name) for name, counted in counts.items()),
+        count(waited_out & nw.col("wait_outcome").is_null()).alias("n_seen_late"),
+        nw.col("first_seen_at").min().alias("_first"),
+        nw.col("observed_at").max().alias("_last"),
+    )
+    again = nw.col("_last").max().over(*CUSTOMER_KEY) > nw.col("_first").min().over(*CUSTOMER_KEY)
+    return groups.attach(
+        rows.with_columns(
+            _decided=nw.sum_horizontal(*(f"n_{kind}" for kind in _DECIDED)),
+            _observed=nw.lit(1),
+            _observed_again=nw.when(again).then(1).otherwise(0),
+        ).drop("_first", "_last")
+    )
+
+
+def _slots(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Count each slot's decided waits: one row per slot and group."""
+    decided = groups.attach(bookings.filter(nw.col("wait_outcome").is_in(_DECIDED)))
+    kinds = {f"_{kind}_in_slot": count(nw.col("wait_outcome") == kind) for kind in _DECIDED}
+    converted, lapsed = nw.col("_converted_in_slot"), nw.col("_lapsed_in_slot")
+    return aggregate(decided, _each(SLOT_KEY, groups.by), kinds).with_columns(
+        _decided_in_slot=nw.sum_horizontal(*kinds),
+        n_slots=nw.when(converted + lapsed > 0).then(1).otherwise(0),
+        _cleared=nw.when((converted > 0) & (lapsed == 0)).then(1).otherwise(0),
+    )
+
+
+def _median_gaps(fetches: IntoFrame, bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Find the median hours between two successful fetches of one customer: one row per group."""
+    asked = lazy(fetches)
+    if asked.implementation is not bookings.implementation:
+        raise TypeError(
+            f"the outcomes are on {bookings.implementation.value} and the fetches on {asked.implementation.value}; "
+            "pass both on the same engine."
+        )
+    times = asked.filter(nw.col("outcome") == "ok").select(*CUSTOMER_KEY, "fetched_at").unique()
+    before = nw.col("fetched_at").shift(1).over(*CUSTOMER_KEY, order_by="fetched_at")
+    gaps = times.select(*CUSTOMER_KEY, _gap=(nw.col("fetched_at") - before).dt.total_seconds() / 3600)
+    if groups.own or groups.members is None:
+        gaps = gaps.join(bookings.select(*_each(CUSTOMER_KEY, groups.own)).unique(), on=list(CUSTOMER_KEY))
+    median = nw.col("_gap").median().alias("median_fetch_gap_h")
+    gaps = groups.attach(gaps)
+    return gaps.group_by(*groups.by).agg(median) if groups.by else gaps.select(median)
+
+
+def _each(key: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*key, *groups)))

@@ -1,0 +1,170 @@
+"""The bundled notebooks run with the analyst's own parameters, each written as a page that needs no internet."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import papermill  # type: ignore[import-untyped] # it has no types
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped] # as above
+
+from bookings_analytics.errors import ConfigurationError, ReportError
+from bookings_analytics.notebook import bundled
+from bookings_analytics.report.page import charts_of, index, page, title_of
+from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from bookings_analytics.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_KERNEL: Final = "python3"
+
+
+class _OwnKernels(AsyncKernelManager):
+    """Knows this environment's kernel alone, not one of that name registered for the user."""
+
+    def _kernel_spec_manager_default(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[str(Path(sys.prefix, "share", "jupyter", "kernels"))])
+
+
+def write_report(
+    folder: Path,
+    *,
+    cohorts: Path | None = None,
+    archive: str | None = None,
+    studio: str | None = None,
+    classes: Path | None = None,
+    since: date | None = None,
+    by: str | None = None,
+    tell: Callable[[str], None],
+) -> None:
+    """Run the bundled notebooks and write their pages, their charts as pictures for mail, and an index of the pages.
+
+    Without a cohort list all of them run on the demo data. With one, those run that are about its customers and can
+    read them: from the archive, or else from the studio. A notebook gets those of the parameters that it has. The key
+    goes to it by the environment alone.
+
+    Args:
+        folder: Where to write; pages of an earlier report there are replaced.
+        cohorts: The cohort list; None is the demo's.
+        archive: The archive's directory or URL.
+        studio: The name of a studio, its base URL and key being in the environment.
+        classes: A csv with the classes' titles; with None, an analyst's own classes go by number.
+        since: The first day to look at; None for all.
+        by: The column of the cohort list to group by; None keeps what each notebook has.
+        tell: Called with what was written, and what was left out.
+
+    Raises:
+        ConfigurationError: A parameter can't be used.
+        ReportError: A cell failed.
+    """
+    given = _parameters(cohorts=cohorts, archive=archive, studio=studio, classes=classes, since=since, by=by)
+    note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
+    folder.mkdir(parents=True, exist_ok=True)
+    pages: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as kept:
+        # Only the first notebook asks the API: several processes would not know of each other's share of its limit.
+        shared = {"keep_in": kept, "archive_path": kept} if studio and not archive else {}
+        for path in bundled.notebooks(bundled.bundled()):
+            known = set(papermill.inspect_notebook(path))
+            if why := _unfit(known, given):
+                tell(f"{path.stem} was left out: {why}")
+                continue
+            values = {name: value for name, value in (given | shared).items() if name in known}
+            executed = _run(path, values, folder)
+            (folder / f"{path.stem}.html").write_text(page(executed), "utf-8")
+            for i, chart in enumerate(charts_of(executed), 1):
+                (folder / f"{path.stem}-{i}.png").write_bytes(base64.b64decode(chart["data"]["image/png"]))
+            pages[f"{path.stem}.html"] = title_of(executed)
+            (folder / "index.html").write_text(index(pages, note=note), "utf-8")
+            tell(f"{folder / path.stem}.html")
+    tell(f"{folder / 'index.html'}: {counted(len(pages), 'page')}")
+
+
+def _unfit(names: set[str], given: Mapping[str, str | None]) -> str | None:
+    """Say why a notebook with these parameters can't be about the analyst's own customers; None if it can."""
+    if "cohort_file" not in given:
+        return None
+    if "cohort_file" not in names:
+        return "it is about the demo's customers."
+    if not names & {"archive_path", "base_url"} & set(given):
+        option = "--archive" if "archive_path" in names else "--studio"
+        return f"it needs {option}."
+    return None
+
+
+def _parameters(
+    *,
+    cohorts: Path | None,
+    archive: str | None,
+    studio: str | None,
+    classes: Path | None,
+    since: date | None,
+    by: str | None,
+) -> dict[str, str | None]:
+    """Give the notebooks' parameters that the options set."""
+    parameters: dict[str, str | None] = {}
+    if cohorts is not None:
+        parameters |= {"cohort_file": _file("--cohorts", cohorts), "class_file": _file("--classes", classes)}
+        if archive is None and studio is None:
+            raise ConfigurationError("--cohorts says who is asked about. Say where: --archive or --studio.")
+        if archive is None and since is not None:
+            raise ConfigurationError(
+                "--since looks at a part of an archive, and the API shows no past. Name --archive."
+            )
+    elif own := [name for name, value in (("archive", archive), ("studio", studio), ("classes", classes)) if value]:
+        raise ConfigurationError(f"--{own[0]} is about customers of your own. Name them with --cohorts.")
+    if archive is not None:  # notebooks run elsewhere; a URL stays as it is
+        parameters["archive_path"] = archive if "://" in archive else str(Path(archive).resolve())
+    if studio is not None:
+        missing = [name for name in (BASE_URL_VARIABLE, API_KEY_VARIABLE) if not os.environ.get(name)]
+        if missing:
+            raise ConfigurationError(f"--studio {studio} needs {' and '.join(missing)} in the environment. Set it.")
+        parameters |= {"studio_name": studio, "base_url": os.environ[BASE_URL_VARIABLE]}
+    if since is not None:
+        parameters["since"] = since.isoformat()
+    if by is not None:
+        parameters["by"] = by
+    return parameters
+
+
+def _file(option: str, path: Path | None) -> str | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ConfigurationError(f"{option} {path} is not a file. Name one that is there.")
+    return str(path.resolve())
+
+
+def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapping[str, Any]:
+    """Run a notebook in a kernel of this environment, showing how many of its cells are done."""
+    try:
+        executed: Mapping[str, Any] = papermill.execute_notebook(
+            path,
+            None,  # not kept: only the pages are
+            parameters,
+            cwd=path.parent,
+            kernel_name=_KERNEL,
+            kernel_manager_class=_OwnKernels,
+            progress_bar={"desc": path.stem},
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns of what nobody outside this machine can reach
+        )
+    except PapermillExecutionError as error:
+        raise ReportError(
+            f"{path.stem}, cell [{error.exec_count}], stopped with {error.ename}: {error.evalue}\n"
+            f"The pages finished before it are in {folder}. Mend what it says, and run the report again."
+        ) from None  # its traceback is that of papermill, not of the cell
+    key = os.environ.get(API_KEY_VARIABLE)
+    if key and key in json.dumps(executed, ensure_ascii=False):
+        raise ReportError(
+            f"{path.stem} shows the API key, so no page of it was written. Take the key out of its cells."
+        )
+    return executed

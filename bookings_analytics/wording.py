@@ -1,0 +1,107 @@
+"""How numbers and names are written: percentages, intervals, counts, nouns and labels, the same everywhere."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NONE: Final = "—"  # where there is no number
+SPELLED_OUT: Final = 6  # groups: a text names each of so many, of more the extremes
+_LABEL_WIDTH: Final = 30  # characters; longer labels go on in a further line
+_NOUNS: Final = {"class_id": ("class", "classes"), "class_slot_id": ("class slot", "class slots")}
+POSITIONS: Final = {  # what a position in the funnel means
+    "below_998": "below the 99.8% limit",
+    "below_95": "below the 95% limit",
+    "within": "within the limits of chance",
+    "above_95": "above the 95% limit",
+    "above_998": "above the 99.8% limit",
+}
+
+
+def percent(share: float | None) -> str:
+    """Write a share without decimals; what rounds to nothing or to all, but is not, says so."""
+    if share is None:
+        return NONE
+    rounded = f"{share:.0%}"
+    if rounded == "0%" and share > 0:
+        return "<1%"
+    return ">99%" if rounded == "100%" and share < 1 else rounded
+
+
+def span(low: float | None, high: float | None) -> str:
+    """Write two shares as an interval: ``61% to 67%``."""
+    return NONE if low is None else f"{percent(low)} to {percent(high)}"
+
+
+def interval(row: Mapping[str, Any], rate: str) -> str:
+    """Write a rate with its interval: ``64% (61% to 67%)``.
+
+    Args:
+        row: A row of a frame of rates, by name.
+        rate: The name of the rate.
+
+    Example:
+        >>> row = {"no_show_rate": 0.094, "no_show_rate_ci_low": 0.071, "no_show_rate_ci_high": 0.123}
+        >>> interval(row, "no_show_rate")
+        '9% (7% to 12%)'
+    """
+    return f"{percent(row[rate])} ({span(row[f'{rate}_ci_low'], row[f'{rate}_ci_high'])})"
+
+
+def spread(rows: Iterable[Mapping[str, Any]], rate: str) -> str:
+    """Write the least and the largest of a rate, with their groups."""
+    low, *_, high = sorted(rows, key=lambda row: row[rate])
+    return f"{percent(low[rate])} ({one_line(low['group'])}) to {percent(high[rate])} ({one_line(high['group'])})"
+
+
+def counted(n: int, one: str) -> str:
+    """Write a count with its noun: ``1 seat``, ``1,204 seats``."""
+    return f"{n:,} {one}{'' if n == 1 else 's'}"
+
+
+def one_line(label: str) -> str:
+    """Undo the line breaks of a label."""
+    return label.replace("\n", " ")
+
+
+def points(difference: float | None) -> str:
+    """Write a difference of shares in percentage points, with its sign: ``+5``."""
+    if difference is None:
+        return NONE
+    whole = round(100 * difference)
+    return f"{whole:+}".replace("-", "\N{MINUS SIGN}") if whole else "0"
+
+
+def points_span(low: float | None, high: float | None) -> str:
+    """Write two differences of shares as an interval: ``+2 to +9``."""
+    return NONE if low is None or high is None else f"{points(low)} to {points(high)}"
+
+
+def noun(column: str, n: int) -> str:
+    """Say of what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
+    one, many = _NOUNS.get(column, (column.replace("_", " "), column.replace("_", " ") + "s"))
+    return one if n == 1 else many
+
+
+def label(value: object) -> str:
+    """Write a value of a group column as text."""
+    return "(none)" if value is None else str(value).strip() or "(empty)"
+
+
+def labels(groups: Iterable[tuple[Any, ...]], names: Mapping[Any, str]) -> dict[tuple[Any, ...], str]:
+    """Name each group, in lines; groups whose names are the same get their own values in brackets."""
+    # vl-convert brings no font with a middle dot, say, and pictures would be as wide as the machine's own has it.
+    titles = {group: _wrapped(" / ".join(names.get(value) or label(value) for value in group)) for group in groups}
+    taken = Counter(titles.values())
+    return {
+        group: title if taken[title] == 1 else _wrapped(f"{title} ({', '.join(map(label, group))})")
+        for group, title in titles.items()
+    }
+
+
+def _wrapped(label: str) -> str:
+    return textwrap.fill(label or "all", _LABEL_WIDTH)
