@@ -33,6 +33,7 @@ from bookings_analytics.metrics.comparisons import compare, no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
+from bookings_analytics.privacy import pseudonymize, suppress_small
 from bookings_analytics.results import FetchResult
 from bookings_analytics.studios import Studio
 
@@ -72,9 +73,11 @@ __all__ = [
     "no_shows",
     "notebook",
     "outcome_counts",
+    "pseudonymize",
     "read_cohorts",
     "schema",
     "seats_lost_while_waiting",
+    "suppress_small",
     "waitlist_conversion",
 ]
 

@@ -222,11 +222,11 @@ COVERAGE: Final = pl.Schema(
     }
 )
 
+RESULTS: Final = (  # the frames of rates, which start with the columns they are grouped by
+    *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, WAITLIST_CONVERSION),
+    *(SEATS_LOST_WHILE_WAITING, COVERAGE),
+)
+
 RESERVED: Final = frozenset(
-    name
-    for frame in (
-        *(RESULT_COHORTS, BOOKINGS, FETCHES, OUTCOMES, BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS),
-        *(NO_SHOW_FUNNEL, COMPARISON, WAITLIST_CONVERSION, SEATS_LOST_WHILE_WAITING, COVERAGE),
-    )
-    for name in frame
+    name for frame in (RESULT_COHORTS, BOOKINGS, FETCHES, OUTCOMES, *RESULTS) for name in frame
 ) - frozenset(COHORTS)  # an analyst's own column of such a name would collide with a result's

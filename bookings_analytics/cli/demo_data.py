@@ -1,4 +1,4 @@
-"""The demo data, made again: ``python -m bookings_analytics.cli.demo_data archive data/archive``, or ``cohorts FILE``."""
+"""The demo data, made again: ``python -m bookings_analytics.cli.demo_data archive DIR``, or ``cohorts FILE``."""
 
 from __future__ import annotations
 

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_KNOWN: Final = {
-    name: kind
-    for frame in (
-        *(schema.BOOKING_VS_PARTICIPATION, schema.NO_SHOWS, schema.OUTCOME_COUNTS, schema.NO_SHOW_FUNNEL),
-        *(schema.COMPARISON, schema.WAITLIST_CONVERSION, schema.SEATS_LOST_WHILE_WAITING, schema.COVERAGE),
-    )
-    for name, kind in frame.items()
-}
+_KNOWN: Final = {name: kind for frame in schema.RESULTS for name, kind in frame.items()}
 _ENDS: Final = (("_ci_low", "_ci_high", ", interval"), ("_min", "_max", ", bounds"), ("_low", "_high", ""))
 _CALLED: Final = {
     "limit_95": "95% limits",
