@@ -26,7 +26,8 @@ PLACE_KEY: Final = (*CUSTOMER_KEY, "class_slot_id")  # what a customer asks for:
 SLOT_KEY: Final = ("studio", "class_slot_id")
 
 API_WINDOW: Final = timedelta(days=14)  # the API shows a class for so long before and after now
-FEW: Final = 30  # of fewer trials, a rate is anybody's guess
+FEW: Final = 30  # a rate without effective customers is of few below so many trials
+FEW_CUSTOMERS: Final = 10  # a rate with them is of few below so many effective customers
 
 SEAT_STATUSES: Final = ("BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED")
 
@@ -108,8 +109,11 @@ class RateFacts(NamedTuple):
         label: What it is called.
         unit: What it is a share of.
         trials: The counts that add up to its denominator.
-        bounds: Whether ``_min`` and ``_max`` say how far unrecorded attendance could move it.
         chart: The chart that draws it.
+        bounds: Whether ``_min``, ``_max``, ``_bounds_low`` and ``_bounds_high`` show how far unrecorded attendance
+            could move it.
+        effective: Whether ``n_effective_customers`` stands beside it. Such a rate is of few below `FEW_CUSTOMERS` of
+            these, any other below `FEW` trials.
     """
 
     label: str
@@ -117,6 +121,7 @@ class RateFacts(NamedTuple):
     trials: tuple[str, ...]
     chart: str
     bounds: bool = False
+    effective: bool = False
 
 
 _RECORDED: Final = ("n_attended", "n_no_show")
@@ -126,24 +131,35 @@ RATES: Final = {
     "participation_rate": RateFacts(
         "participation rate", "customers", ("n_customers",), "booking_vs_participation", bounds=True
     ),
-    "seat_rate": RateFacts("seat rate", "requests", ("n_requests",), "outcome_counts"),
-    "cancellation_rate": RateFacts("cancellation rate", "requests", ("n_requests",), "outcome_counts"),
-    "attendance_rate": RateFacts("attendance rate", "seats", _RECORDED, "no_shows", bounds=True),
-    "no_show_rate": RateFacts("no-show rate", "seats", _RECORDED, "no_shows", bounds=True),
+    "seat_rate": RateFacts("seat rate", "requests", ("n_requests",), "outcome_counts", effective=True),
+    "cancellation_rate": RateFacts("cancellation rate", "requests", ("n_requests",), "outcome_counts", effective=True),
+    "attendance_rate": RateFacts("attendance rate", "seats", _RECORDED, "no_shows", bounds=True, effective=True),
+    "no_show_rate": RateFacts("no-show rate", "seats", _RECORDED, "no_shows", bounds=True, effective=True),
     "conversion_rate": RateFacts("conversion among observed waits", "waits", _DECIDED, "waitlist_conversion"),
     "clear_rate": RateFacts("share of cleared waiting lists", "classes", ("n_slots",), "waitlist_conversion"),
 }
 
 
 def _rate(name: str) -> dict[str, pl.DataType]:
-    """Name the columns of one rate: its value, its sampling interval, its bounds for unrecorded attendance."""
-    suffixes = ("", "_ci_low", "_ci_high", *(("_min", "_max") if RATES[name].bounds else ()))
+    """Name the columns of one rate: its value, its sampling interval, its bounds for unrecorded attendance.
+
+    ``_min`` and ``_max`` are the rate if every unrecorded seat had gone the one way or the other; ``_bounds_low`` and
+    ``_bounds_high`` hold the rate of all seats with the stated confidence, whatever happened in the unrecorded ones.
+    """
+    bounds = ("_min", "_max", "_bounds_low", "_bounds_high") if RATES[name].bounds else ()
+    suffixes = ("", "_ci_low", "_ci_high", *bounds)
     return {name + suffix: pl.Float64() for suffix in suffixes}
 
 
 def _counts(*names: str) -> dict[str, pl.DataType]:
     return {name: pl.Int64() for name in names}
 
+
+_EFFECTIVE: Final = {
+    "n_effective_customers": pl.Float64(),  # so many customers with equally many trials would say as much
+    "slot_correlation": pl.Float64(),  # between two trials of one class slot; null without slots
+    "day_correlation": pl.Float64(),  # between two trials of one day; null where no class is dated
+}
 
 # The frames of rates start with the columns they are grouped by. Rates are shares from 0 to 1, null where
 # there is nothing to divide by; every n_ is a count.
@@ -156,6 +172,7 @@ BOOKING_VS_PARTICIPATION: Final = pl.Schema(
         **_rate("participation_rate"),
         **_rate("seat_rate"),
         **_rate("cancellation_rate"),
+        **_EFFECTIVE,  # of seat_rate
     }
 )
 
@@ -165,6 +182,7 @@ NO_SHOWS: Final = pl.Schema(
         **_rate("attendance_rate"),
         **_rate("no_show_rate"),
         "recorded_share": pl.Float64(),
+        **_EFFECTIVE,  # of no_show_rate
     }
 )
 
@@ -176,6 +194,7 @@ NO_SHOW_FUNNEL: Final = pl.Schema(
     {
         **_counts("n_customers", "n_attended", "n_no_show", "n_recorded"),  # n_recorded = n_attended + n_no_show
         "no_show_rate": pl.Float64(),
+        "recorded_share": pl.Float64(),  # n_recorded of all seats in completed classes
         "center": pl.Float64(),  # p0, the same in every row
         "dispersion": pl.Float64(),  # D, the same in every row
         "limit_95_low": pl.Float64(),
@@ -189,7 +208,7 @@ NO_SHOW_FUNNEL: Final = pl.Schema(
 COMPARISON: Final = pl.Schema(
     {
         "rate": pl.String(),  # which rate is compared
-        "baseline": pl.String(),  # with which group
+        "baseline": pl.String(),  # with which group; "before" in a comparison of two periods
         "value": pl.Float64(),
         "baseline_value": pl.Float64(),
         "difference": pl.Float64(),  # value - baseline_value
@@ -197,8 +216,28 @@ COMPARISON: Final = pl.Schema(
         "difference_ci_high": pl.Float64(),
         "n": pl.Int64(),  # the rate's denominator in this group
         "baseline_n": pl.Int64(),
+        "n_shared_customers": pl.Int64(),  # with trials in both
+        "recorded_share": pl.Float64(),  # null where the rate does not depend on recorded attendance
+        "baseline_recorded_share": pl.Float64(),
+        "confidence": pl.Float64(),  # of each interval, as asked for
+        "simultaneous": pl.Boolean(),  # true: all intervals of the frame hold together with that confidence
     }
 )
+
+VISITS: Final = pl.Schema(  # per customer of the base and complete week
+    {
+        **_counts("n_customers", "n_not_read", "n_weeks"),  # n_weeks: of all customers together
+        **_counts("n_seats", "n_attended", "n_unrecorded"),  # n_seats: in completed classes of these weeks
+        **_counts("n_undated"),  # seats in completed classes whose week is not known
+        **{f"booked_per_week{part}": pl.Float64() for part in ("", "_ci_low", "_ci_high")},
+        **{f"attended_per_week{part}": pl.Float64() for part in ("", "_ci_low", "_ci_high", "_max")},
+        "n_effective_customers": pl.Float64(),  # of booked_per_week
+    }
+)
+PER_WEEK: Final = {  # the measures per customer and week; they are not shares
+    "booked_per_week": RateFacts("classes booked a week", "customer-weeks", ("n_weeks",), "visits", effective=True),
+    "attended_per_week": RateFacts("classes attended a week", "customer-weeks", ("n_weeks",), "visits", effective=True),
+}
 
 WAITLIST_CONVERSION: Final = pl.Schema(
     {
@@ -223,8 +262,8 @@ COVERAGE: Final = pl.Schema(
 )
 
 RESULTS: Final = (  # the frames of rates, which start with the columns they are grouped by
-    *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, WAITLIST_CONVERSION),
-    *(SEATS_LOST_WHILE_WAITING, COVERAGE),
+    *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, VISITS),
+    *(WAITLIST_CONVERSION, SEATS_LOST_WHILE_WAITING, COVERAGE),
 )
 
 RESERVED: Final = frozenset(

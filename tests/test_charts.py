@@ -564,6 +564,8 @@ def test_waits_that_can_not_be_rated_are_told() -> None:
 
 def test_differences_tell_the_baseline_and_which_interval_leaves_out_zero() -> None:
     row = {"rate": "no_show_rate", "baseline": "7", "baseline_value": 0.07, "baseline_n": 2210, "n": 410, "value": 0.12}
+    row |= {"n_shared_customers": 0, "recorded_share": 1.0, "baseline_recorded_share": 1.0}
+    row |= {"confidence": 0.95, "simultaneous": False}
     frame = pl.DataFrame(
         [
             {"class_id": 1, **row, "difference": 0.05, "difference_ci_low": 0.02, "difference_ci_high": 0.09},

@@ -108,7 +108,8 @@ def check_against_the_definitions(engine: Engine, name: str, question: Question)
     options = {} if name == "outcome_counts" else {"confidence": question.confidence}
     found = computed(engine, name, question.outcomes, question.cohorts, by=question.by, **options)
     expected = RATES[name][1](question.outcomes, question.cohorts, question.by, **options)
-    assert found.to_dicts() == [pytest.approx(row, abs=1e-9) for row in expected]
+    stated = [name for row in expected[:1] for name in row] or found.columns
+    assert found.select(stated).to_dicts() == [pytest.approx(row, abs=1e-9) for row in expected]
 
 
 @pytest.mark.parametrize("name", RATES)

@@ -31,7 +31,12 @@ def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
 
 def ordered(result: nw.LazyFrame[Any], by: Sequence[str], columns: Iterable[str]) -> nw.LazyFrame[Any]:
     """Take the group columns and those of the result, and sort by the group columns, null first."""
-    chosen = result.select(*by, *columns)
+    columns = list(columns)
+    there = result.collect_schema().names()
+    # columns that are declared and not computed yet
+    kinds: dict[str, Any] = {"n_shared_customers": nw.Int64, "simultaneous": nw.Boolean}
+    absent = {name: nw.lit(None, kinds.get(name, nw.Float64)) for name in columns if name not in there}
+    chosen = result.with_columns(_none=nw.lit(None, nw.Float64), **absent).select(*by, *columns)
     return chosen.sort(*by) if by else chosen
 
 
