@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeGuard, cast
 
+import narwhals as nw
 import polars as pl
+from narwhals.typing import IntoFrame
 
 from bookings_analytics import schema
 from bookings_analytics.errors import CohortError
+from bookings_analytics.lists import ReadList, read_list
 
-CohortsSource: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Iterable[int]
+CohortsSource: TypeAlias = str | Path | IntoFrame | Iterable[int]
 
 _MAX_ID = 2**63 - 1
+_EXACT_FLOAT = 2**53
 _KEY = ["studio", "customer_id", "cohort"]
 
 
-def read_cohorts(source: CohortsSource, *, separator: str = ",") -> pl.DataFrame:
+def read_cohorts(
+    source: CohortsSource,
+    *,
+    columns: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    sheet: str | None = None,
+) -> pl.DataFrame:
     """Read a list of customers, one row per customer and cohort.
 
     A customer may stand in several cohorts. The same studio, customer and cohort twice is read once, and a
-    warning tells how many rows were dropped.
+    warning says how many rows were dropped.
 
     Args:
-        source: The path of a csv or parquet file, a polars frame, or customer ids. A file or frame needs a column
-            `customer_id`; `cohort` ("all" if absent) and `studio` (empty if absent) are optional; every further
-            column is kept, to group by. A frame may be `result.cohorts`; its `fetch_outcome` is dropped.
-        separator: What stands between the values of a csv file.
+        source: The path of a csv, xlsx or parquet file, a frame (polars, pandas, pyarrow …), or customer ids. A file or
+            frame needs a column ``customer_id``, or one that goes by a usual name for it (Kundennummer, Member ID …);
+            ``cohort`` ("all" if absent) and ``studio`` (empty if absent) are optional, in any case; every further
+            column is kept, to group by. A frame may be `result.cohorts`; its ``fetch_outcome`` is dropped. How a csv
+            file is written (separator, encoding) is found by looking.
+        columns: What the list calls a column → what it is here, as in ``{"Nr": "customer_id"}``.
+        separator: What stands between the values of a csv file, where looking does not find it.
+        sheet: The sheet of an xlsx file; None takes the first that has the ids.
 
     Returns:
         The columns of `schema.COHORTS` and the further ones (text, or whole numbers), in the order of the list.
@@ -50,59 +65,55 @@ def read_cohorts(source: CohortsSource, *, separator: str = ",") -> pl.DataFrame
         │ 14925549    ┆ all    ┆ null   │
         └─────────────┴────────┴────────┘
     """
-    where, frame = _load(source, separator)
-    if "customer_id" not in frame.columns:
-        hint = '; if its values are separated by ";", pass separator=";"' if len(frame.columns) == 1 else ""
-        raise CohortError(
-            f"{where} has no column customer_id, only {', '.join(frame.columns) or 'none'}. "
-            f"Name the column with the customers' ids customer_id{hint}."
-        )
+    read = _load(source, columns, separator, sheet)
+    where, frame = read.where, read.frame
     if reserved := sorted(schema.RESERVED.intersection(frame.columns)):
         raise CohortError(
             f"{where} has the column {reserved[0]}, a name that results use. Rename or drop {', '.join(reserved)}."
         )
     if frame.is_empty():
-        raise CohortError(f"{where} holds no customers. Give at least one row with a customer_id.")
+        raise CohortError(f"{where} holds no customers. List at least one row with a customer_id.")
     frame = frame.with_columns(
-        _ids(where, frame["customer_id"]),
-        _names(where, frame, "cohort", default="all"),
-        _names(where, frame, "studio", default=None),
+        _ids(read),
+        _names(read, "cohort", default="all"),
+        _names(read, "studio", default=None),
     )
     return _read_once(where, frame.select(*schema.COHORTS, pl.exclude(*schema.COHORTS)))
 
 
-def _load(source: CohortsSource, separator: str) -> tuple[str, pl.DataFrame]:
-    """Load any source into a frame as it stands, and say how messages call it."""
-    match source:
-        case pl.DataFrame():
-            # A frame that a fetch gave back says how that fetch went; whoever asks again finds out anew.
-            return "the cohorts frame", source.drop("fetch_outcome", strict=False)
-        case pl.LazyFrame():
-            return _load(source.collect(), separator)
-        case str() | Path():
-            return str(source), _load_file(Path(source), separator)
+def _load(
+    source: CohortsSource, columns: Mapping[str, str] | None, separator: str | None, sheet: str | None
+) -> ReadList:
+    """Read any source as it stands."""
+    if isinstance(source, (str, Path)) or _is_frame(source):
+        read = read_list(
+            source,
+            needs=("customer_id",),
+            optional=("cohort", "studio"),
+            columns=columns,
+            separator=separator,
+            sheet=sheet,
+        )
+        if isinstance(source, (str, Path)):
+            return replace(read, frame=_with_numbers(read.frame) if Path(source).suffix != ".parquet" else read.frame)
+        # A frame that a fetch gave back says how that fetch went; whoever asks again finds out anew.
+        return replace(read, where="the cohorts frame", frame=read.frame.drop("fetch_outcome", strict=False))
+    if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable):
+        raise CohortError(
+            f"a {type(source).__name__} is not a list of customers: pass the path of a file, a frame, or customer ids."
+        )
     ids: list[object] = list(source)
     for row, value in enumerate(ids, start=1):
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise CohortError(_bad_id("the list of ids", row, repr(value)))
     # As text, so that an id of any size reaches the one check that all sources go through.
-    return "the list of ids", pl.DataFrame({"customer_id": [str(value) for value in ids]}, {"customer_id": pl.String})
+    frame = pl.DataFrame({"customer_id": [str(value) for value in ids]}, {"customer_id": pl.String})
+    return ReadList("the list of ids", frame, range(1, len(ids) + 1))
 
 
-def _load_file(path: Path, separator: str) -> pl.DataFrame:
-    if not path.is_file():
-        raise CohortError(f"{path} is not a file. Pass the path of a csv or parquet file.")
-    try:
-        match path.suffix.lower():
-            case ".parquet":
-                return pl.read_parquet(path)
-            case ".csv":
-                return _with_numbers(pl.read_csv(path, separator=separator, infer_schema=False))
-    except pl.exceptions.NoDataError:
-        raise CohortError(f"{path} is empty. Give a header with customer_id, and a row per customer.") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CohortError(f"{path} can't be read: {error}. Save it as csv in UTF-8, or as parquet.") from error
-    raise CohortError(f"{path} is neither .csv nor .parquet. Save it as one of them.")
+def _is_frame(source: object) -> TypeGuard[IntoFrame]:
+    known = nw.from_native(cast("Any", source), pass_through=True)
+    return isinstance(known, (nw.DataFrame, nw.LazyFrame))
 
 
 def _with_numbers(text: pl.DataFrame) -> pl.DataFrame:
@@ -112,17 +123,22 @@ def _with_numbers(text: pl.DataFrame) -> pl.DataFrame:
     return text.with_columns(numbers.select(exact))
 
 
-def _ids(where: str, column: pl.Series) -> pl.Series:
+def _ids(read: ReadList) -> pl.Series:
     """Check ids as text: no type in between may round, truncate or null one."""
+    column = read.frame["customer_id"]
     if column.dtype.is_nested():
-        raise CohortError(f"{where}: customer_id holds {column.dtype}. Give one customer id a row.")
+        raise CohortError(f"{read.where}: customer_id holds {column.dtype}. Give one customer id a row.")
     text = column.cast(pl.String).str.strip_chars()
+    if column.dtype.is_float():  # a table program's whole numbers, exact below 2^53
+        text = pl.select(
+            pl.when(column.abs() < _EXACT_FLOAT).then(text.str.strip_suffix(".0")).otherwise(text)
+        ).to_series()
     valid = text.str.contains(r"^[1-9][0-9]*$") & text.cast(pl.Int64, strict=False).is_not_null()
     if bad := (~valid.fill_null(value=False)).arg_true().to_list():
         value = column[bad[0]]
         more = f" ({len(bad) - 1} more rows like it)" if len(bad) > 1 else ""
-        raise CohortError(_bad_id(where, bad[0] + 1, "empty" if value is None else repr(value)) + more)
-    return text.cast(pl.Int64)
+        raise CohortError(_bad_id(read.where, read.rows[bad[0]], "empty" if value is None else repr(value)) + more)
+    return text.cast(pl.Int64).alias("customer_id")
 
 
 def _bad_id(where: str, row: int, value: str) -> str:
@@ -132,17 +148,16 @@ def _bad_id(where: str, row: int, value: str) -> str:
     )
 
 
-def _names(where: str, frame: pl.DataFrame, column: str, *, default: str | None) -> pl.Series:
-    if column not in frame.columns:
-        return pl.Series(column, [default], pl.String).new_from_index(0, frame.height)
-    names = frame[column].cast(pl.String).str.strip_chars()
-    empty = names.is_null() | (names == "")
-    if default is not None and empty.any():
+def _names(read: ReadList, column: str, *, default: str | None) -> pl.Series:
+    if column not in read.frame.columns:
+        return pl.Series(column, [default], pl.String).new_from_index(0, read.frame.height)
+    names = read.frame[column].cast(pl.String)
+    if default is not None and names.has_nulls():
         raise CohortError(
-            f"{where}, row {empty.arg_true()[0] + 1}: {column} is empty. "
+            f"{read.where}, row {read.rows[names.is_null().arg_true()[0]]}: {column} is empty. "
             f"Name a {column} in every row, or leave the whole column out."
         )
-    return pl.select(pl.when(~empty).then(names)).to_series().alias(column)
+    return names
 
 
 def _read_once(where: str, frame: pl.DataFrame) -> pl.DataFrame:

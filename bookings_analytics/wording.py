@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 NONE: Final = "—"  # where there is no number
 SPELLED_OUT: Final = 6  # groups: a text names each of so many, of more the extremes
+_BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")  # some of them abort vl-convert
 _LABEL_WIDTH: Final = 30  # characters; longer labels go on in a further line
 _NOUNS: Final = {"class_id": ("class", "classes"), "class_slot_id": ("class slot", "class slots")}
 POSITIONS: Final = {  # what a position in the funnel means
@@ -105,3 +108,13 @@ def labels(groups: Iterable[tuple[Any, ...]], names: Mapping[Any, str]) -> dict[
 
 def _wrapped(label: str) -> str:
     return textwrap.fill(label or "all", _LABEL_WIDTH)
+
+
+def cleaned(name: str) -> str:
+    r"""Trim a name and remove what no chart, table or terminal can show: line breaks become spaces, controls go.
+
+    Example:
+        >>> cleaned(" Yoga\x1b[31m\nFlow ")
+        'Yoga[31m Flow'
+    """
+    return _CONTROLS.sub("", _BREAKS.sub(" ", name)).strip()

@@ -28,7 +28,7 @@ FLOORS = [
     {"results"},
     {"errors"},
     {"charts"},
-    {"cohorts", "studios", "metrics", "privacy"},
+    {"cohorts", "lists", "studios", "metrics", "privacy"},
     {"fetch", "archive", "demo"},
     {"notebook"},
     {"report"},
