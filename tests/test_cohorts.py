@@ -196,7 +196,12 @@ def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
 
 class TestSpreadsheets:
     def test_the_first_sheet_with_ids_is_read_and_whole_numbers_are_ids(self, tmp_path: Path) -> None:
-        members = [["customer_id", "Plan", "cohort"], [5.0, "gold ", "new"], [], ["14925548", 3, "old"]]
+        members: list[list[Any]] = [
+            ["customer_id", "Plan", "cohort"],
+            [5.0, "gold ", "new"],
+            [],
+            ["14925548", 3, "old"],
+        ]
         path = workbook(tmp_path / "m.xlsx", About=[["Members"]], List=members)
         assert read_cohorts(path).rows() == [(5, "new", None, "gold"), (14925548, "old", None, "3")]
 
@@ -221,11 +226,12 @@ class TestSpreadsheets:
             read_cohorts(workbook(tmp_path / "m.xlsx", List=[]))
 
 
+NAMES = st.text(st.characters(codec="cp1252", exclude_categories=["C"]), min_size=1, max_size=6)
+
+
 @given(
     ids=st.lists(IDS, min_size=1, max_size=6, unique=True),
-    names=st.lists(
-        st.text(st.characters(codec="cp1252", exclude_categories=["C"]), min_size=1, max_size=6), min_size=6
-    ),
+    names=st.lists(NAMES, min_size=6),
     separator=st.sampled_from(",;\t|"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
     quoting=st.sampled_from([QUOTE_MINIMAL, QUOTE_ALL]),
@@ -234,6 +240,7 @@ class TestSpreadsheets:
     line=st.sampled_from(["\n", "\r\n"]),
 )
 def test_any_list_that_a_spreadsheet_could_write_gives_its_ids_exactly_or_is_refused(
+    *,
     tmp_path_factory: pytest.TempPathFactory,
     ids: list[int],
     names: list[str],
