@@ -14,6 +14,7 @@ NONE: Final = "—"  # where there is no number
 SPELLED_OUT: Final = 6  # groups: a text names each of so many, of more the extremes
 _BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")  # some of them abort vl-convert
+_MARKUP: Final = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~&$:@^]")
 _LABEL_WIDTH: Final = 30  # characters; longer labels go on in a further line
 _NOUNS: Final = {"class_id": ("class", "classes"), "class_slot_id": ("class slot", "class slots")}
 POSITIONS: Final = {  # what a position in the funnel means
@@ -118,3 +119,13 @@ def cleaned(name: str) -> str:
         'Yoga[31m Flow'
     """
     return _CONTROLS.sub("", _BREAKS.sub(" ", name)).strip()
+
+
+def in_markdown(name: str) -> str:
+    r"""Escape a name for Markdown and the HTML in it, so that it shows as it is and does nothing.
+
+    Example:
+        >>> print(in_markdown("A*B <img src=x> [x](y)"))
+        A\*B \<img src=x\> \[x\]\(y\)
+    """
+    return _MARKUP.sub(r"\\\g<0>", cleaned(name))

@@ -1,0 +1,135 @@
+"""What notebooks say in words, and the one call that reads what they look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+import bookings_analytics as ba
+from bookings_analytics import schema
+from bookings_analytics.notebook import findings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOSTILE = "<img src=x onerror=alert(1)> A*B [x](y)"
+OUTCOMES = pl.DataFrame(
+    {
+        "studio": "mitte",
+        "customer_id": [1, 1, 2, 3, 4, 4],
+        "class_slot_id": [10, 11, 10, 11, 12, 13],
+        "class_id": [7, 8, 7, 8, 8, 8],
+        "outcome": ["attended", "no_show", "no_show", "attended", "unrecorded", "attended"],
+    }
+)
+COHORTS = pl.DataFrame(
+    {"studio": "mitte", "customer_id": [1, 2, 3, 4, 5], "cohort": ["old", "old", "new", "new", "new"]}
+)
+
+
+@pytest.fixture(autouse=True)
+def _frames_as_before() -> Iterator[None]:
+    with pl.Config():
+        yield
+
+
+def said(*results: Any, **options: Any) -> str:
+    return findings(*results, **options).text
+
+
+class TestFindings:
+    def test_a_total_is_a_paragraph_and_groups_are_points(self) -> None:
+        overall = ba.booking_vs_participation(OUTCOMES, COHORTS)
+        text = said(overall, ba.booking_vs_participation(OUTCOMES, COHORTS, by="cohort"))
+        assert text.startswith("Of 5 customers, **80% (")
+        assert "- The share who took part is highest in *new*, 67% (" in text
+        assert "- The gap is widest in *old*: 100% booked, 50% took part." in text
+
+    def test_a_gap_that_rounds_to_nothing_is_not_the_widest(self) -> None:
+        came = OUTCOMES.with_columns(outcome=pl.lit("attended"))
+        assert "gap" not in said(ba.booking_vs_participation(came, COHORTS, by="cohort"))
+
+    def test_no_shows_tell_what_nobody_recorded(self) -> None:
+        text = said(ba.no_shows(OUTCOMES, COHORTS))
+        assert "of the seats were no-shows**: 2, against 3 that were used." in text
+        assert "attendance of 1 more seat. Had all been used, the rate would be 33%; had none been used, 50%." in text
+
+    def test_classes_outside_the_funnel_are_named_by_their_titles(self) -> None:
+        many = pl.DataFrame(
+            {
+                "studio": "mitte",
+                "customer_id": range(200),
+                "class_id": [7] * 100 + [8] * 100,
+                "outcome": ["attended"] * 95 + ["no_show"] * 35 + ["attended"] * 70,
+            }
+        )
+        text = said(ba.no_show_funnel(many, by="class_id"), names={7: "Yoga"})
+        assert text == "- Classes that stand out from the others by more than chance: *Yoga* (5%), *8* (30%)."
+
+    def test_where_nothing_can_be_said_nothing_else_is(self) -> None:
+        nobody = COHORTS.with_columns(fetch_outcome=pl.lit("failed"))
+        overall = ba.booking_vs_participation(OUTCOMES, nobody)
+        text = said(overall, ba.booking_vs_participation(OUTCOMES, nobody, by="cohort"))
+        assert text == "**Nothing can be said yet**: no customer of the list could be read. 5 more could not be read."
+        unknown = OUTCOMES.with_columns(outcome=pl.lit("unrecorded"))
+        assert said(ba.no_shows(unknown)) == "**Nothing can be said yet**: nobody recorded who came to a class."
+
+    def test_waits_are_told_with_their_bounds(self) -> None:
+        row = dict.fromkeys(schema.WAITLIST_CONVERSION, 0) | {"n_converted": 6, "n_lapsed": 3, "n_withdrawn": 1}
+        rates = {"conversion_rate": 0.6, "conversion_rate_ci_low": 0.3, "conversion_rate_ci_high": 0.8, "reason": None}
+        text = said(pl.DataFrame([row | rates]))
+        assert "**60% (30% to 80%) of the waits ended with a seat**: 6 of 10; 3 lasted to the end in vain" in text
+        assert "at least 60% and at most 70%." in text
+        none = pl.DataFrame([row | dict.fromkeys(rates) | {"reason": "no wait was seen in progress"}])
+        assert said(none) == "**Nothing can be said yet**: no wait was seen in progress."
+
+    def test_few_groups_of_waits_are_listed_and_of_many_the_extremes(self) -> None:
+        row = {"conversion_rate": 0.6, "conversion_rate_ci_low": 0.3, "conversion_rate_ci_high": 0.8}
+        groups = [row | {"cohort": f"c{i}", "conversion_rate": 0.5 + i / 100} for i in range(8)]
+        assert said(pl.DataFrame(groups[:2])) == "- By cohort: *c0* 50% (30% to 80%); *c1* 51% (30% to 80%)."
+        assert "highest in *c7*, 57% (30% to 80%), and lowest in *c0*" in said(pl.DataFrame(groups))
+
+    def test_seats_lost_are_counted(self) -> None:
+        lost = pl.DataFrame({"n_seats": [1], "n_slots": [40]})
+        assert said(lost).startswith("**1 seat stayed empty while somebody waited** for one to the end, in 40 classes")
+
+    def test_a_name_from_a_list_is_text_and_nothing_else(self) -> None:
+        hostile = COHORTS.with_columns(cohort=pl.col("cohort").replace("old", HOSTILE))
+        text = said(ba.no_shows(OUTCOMES, hostile, by="cohort"))
+        assert r"*\<img src=x onerror=alert\(1\)\> A\*B \[x\]\(y\)*" in text
+
+    def test_a_frame_without_finding_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="a frame with the columns customer_id has no finding"):
+            findings(pl.DataFrame({"customer_id": [1]}))
+
+
+class TestLoad:
+    def test_the_demo_is_read_by_default(self) -> None:
+        data = load("data/cohorts.csv")
+        assert data.result is not None
+        assert data.cohorts["fetch_outcome"].null_count() == 0
+        assert {"contract", "age_group"} <= set(data.own_columns)
+        assert data.titles == {}
+
+    def test_an_archive_is_read_instead_and_only_since_a_day(self, tmp_path: Path) -> None:
+        with ba.demo.serve(limit=None) as studio:
+            archive = ba.Archive(tmp_path / "archive")
+            few = studio.cohorts.head(20)
+            ba.fetch_bookings(few, studios=studio, archive=archive, progress=False)
+            data = load(few, archive_path=tmp_path / "archive", class_file="data/classes.csv")
+            assert data.archive is not None
+            assert data.result is None
+            assert data.outcomes.height > 0
+            assert data.fetches.height == 20
+            assert data.titles[3101] == "Sunrise Cycling"
+            later = load(few, archive_path=tmp_path / "archive", since="2999-01-01")
+        assert later.outcomes.is_empty()
+
+    def test_a_studio_of_ones_own_is_asked(self) -> None:
+        with ba.demo.serve(limit=None) as studio:
+            key = studio.api_key.reveal()
+            data = load(studio.cohorts.head(3), base_url=studio.base_url, api_key=key, studio_name="mitte")
+        assert data.outcomes["studio"].unique().to_list() == ["mitte"]
