@@ -134,7 +134,7 @@ class _Header:
         self.spelled = {_folded(old): old for old in columns}
 
     def holds_id(self, header: Iterable[str]) -> bool:
-        """Tell whether a header has the id, under whatever name."""
+        """Check whether a header has the id, under whatever name."""
         named = {_folded(name) for name in header}
         wanted = self.needs[0]
         return bool(

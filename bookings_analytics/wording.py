@@ -86,7 +86,7 @@ def points_span(low: float | None, high: float | None) -> str:
 
 
 def noun(column: str, n: int) -> str:
-    """Say of what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
+    """Name what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
     one, many = _NOUNS.get(column, (column.replace("_", " "), column.replace("_", " ") + "s"))
     return one if n == 1 else many
 

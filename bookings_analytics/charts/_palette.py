@@ -1,6 +1,6 @@
-"""One colour per outcome, the same in every chart, and what the outcomes are called.
+"""One color per outcome, the same in every chart, and what the outcomes are called.
 
-A wait that ended like a booking shares that booking's colour. The colours of one chart stay at least 15 apart in
+A wait that ended like a booking shares that booking's color. The colors of one chart stay at least 15 apart in
 CIEDE2000, also as deuteranopes and protanopes see them.
 """
 
@@ -40,7 +40,7 @@ GAP: Final = "#E2E2E2"
 
 
 def on(color: str) -> str:
-    """Choose black or white for letters on a colour: the one with more contrast, by WCAG's relative luminance."""
+    """Choose black or white for letters on a color: the one with more contrast, by WCAG's relative luminance."""
     red, green, blue = (_linear(int(color[i : i + 2], 16) / 255) for i in (1, 3, 5))
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return "#FFFFFF" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"

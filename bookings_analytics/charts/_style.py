@@ -59,7 +59,7 @@ def y_pixel(y: float) -> alt.YValue:
 
 
 def nothing(heading: str, why: str = "the frame has no group") -> alt.LayerChart:
-    """Say that there is nothing to show, instead of an empty plot."""
+    """Draw the sentence that there is nothing to show, instead of an empty plot."""
     says = f"Nothing to show: {why}."
     text = alt.Chart(alt.InlineData([{"says": says}])).mark_text(align="left", **SMALL)
     return finish(

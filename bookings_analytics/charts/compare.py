@@ -25,14 +25,15 @@ _GRAIN = 0.05  # the axis ends at whole five points
 def compare(
     comparison: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show by how many percentage points a rate of each group differs from the baseline's, with its interval.
+    """Draw by how many percentage points a rate of each group differs from the baseline's, with its interval.
 
     A filled dot's interval leaves out zero.
 
     Args:
         comparison: What `bookings_analytics.compare` returns.
-        names: As for `booking_vs_participation`.
-        sort: The same.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``comparison``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``comparison``.
 
     Raises:
         ValueError: If ``comparison`` lacks a column that the chart needs, or compares several rates or baselines.

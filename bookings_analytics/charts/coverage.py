@@ -29,20 +29,21 @@ _MISSED = f"a gap over {_WINDOW} days, so that statuses were missed"
 
 
 def coverage(
-    frame: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+    gaps: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show when each group's customers were fetched, or, of a frame without days, their median and longest gap.
+    """Draw when each group's customers were fetched, or, of a frame without days, their median and longest gap.
 
     Over time, each day on which somebody was read has a bar, as tall as the share of the group's customers who were;
     where nobody was for more than two weeks, as far as the API looks back, some statuses were never seen.
 
     Args:
-        frame: What `bookings_analytics.Archive.coverage` returns, grouped by ``day`` to see it over time.
-        names: As for `booking_vs_participation`.
-        sort: The same.
+        gaps: What `bookings_analytics.Archive.coverage` returns, grouped by ``day`` to see it over time.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``gaps``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``gaps``.
 
     Raises:
-        ValueError: If ``frame`` lacks a column that the chart needs.
+        ValueError: If ``gaps`` lacks a column that the chart needs.
 
     Example:
         >>> from datetime import date
@@ -63,7 +64,7 @@ def coverage(
         >>> charts.coverage(frame.tail(1).drop("day")).description
         'Time between two fetches of a customer, by cohort. ... trial: median 17 days, longest 17 days.'
     """
-    table = read(frame, schema=[*COVERAGE, "day"], needs=COVERAGE, made_by="Archive.coverage", names=names, sort=sort)
+    table = read(gaps, schema=[*COVERAGE, "day"], needs=COVERAGE, made_by="Archive.coverage", names=names, sort=sort)
     over_time = not table.rows or "day" in table.rows[0]
     return _over_time(table) if over_time else _gaps(table)
 
@@ -135,7 +136,7 @@ def _over_time(days: Table) -> alt.LayerChart:
 
 
 def _watched(days: Table, label: str) -> dict[str, Any]:
-    """Put the days of one group into one row."""
+    """Collect the days of one group in one row."""
     rows = [row for row in days.rows if row["group"] == label]
     gaps = [row["longest_gap_h"] for row in rows if row["longest_gap_h"] is not None]
     n = max(row["n_customers"] for row in rows)

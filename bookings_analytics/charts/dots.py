@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 def no_shows(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show each group's no-show rate with its interval, and its bounds for attendance that nobody recorded.
+    """Draw each group's no-show rate with its interval, and its bounds for attendance that nobody recorded.
 
     Args:
         rates: What `bookings_analytics.no_shows` returns.
-        names: As for `booking_vs_participation`.
-        sort: The same.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``rates``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``rates``.
 
     Raises:
         ValueError: If ``rates`` lacks a column that the chart needs.
@@ -92,17 +93,18 @@ def no_shows(
 
 
 def waitlist_conversion(
-    conversion: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+    rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show which share of each group's observed waits got a seat, with its interval; where it is null, why.
+    """Draw which share of each group's observed waits got a seat, with its interval; where it is null, why.
 
     Args:
-        conversion: What `bookings_analytics.waitlist_conversion` returns.
-        names: As for `booking_vs_participation`.
-        sort: The same.
+        rates: What `bookings_analytics.waitlist_conversion` returns.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``rates``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``rates``.
 
     Raises:
-        ValueError: If ``conversion`` lacks a column that the chart needs.
+        ValueError: If ``rates`` lacks a column that the chart needs.
 
     Example:
         >>> import polars as pl
@@ -123,7 +125,7 @@ def waitlist_conversion(
         'Observed waits that got a seat, by class. 50 waits in 2 classes. ... Yoga: 62% (48% to 74%).'
     """
     table = read(
-        conversion,
+        rates,
         schema=WAITLIST_CONVERSION,
         needs=[
             *("n_converted", "n_lapsed", "n_withdrawn", "n_seen_late", "median_fetch_gap_h", "reason"),

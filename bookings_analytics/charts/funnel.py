@@ -35,13 +35,13 @@ _SHAPES: Final = {"below": "triangle-down", "within": "circle", "above": "triang
 
 
 def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.LayerChart:
-    """Show each group's no-show rate against the number of its seats, with the limits that chance alone keeps within.
+    """Draw each group's no-show rate against the number of its seats, with the limits that chance alone keeps within.
 
     Triangles lie outside the 95 % limits, filled ones outside the 99.8 % limits too; only they are named.
 
     Args:
         funnel: What `bookings_analytics.no_show_funnel` returns.
-        names: As for `booking_vs_participation`.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
 
     Raises:
         ValueError: If ``funnel`` lacks a column that the chart needs.

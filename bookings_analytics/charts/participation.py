@@ -26,7 +26,7 @@ _KEY_WIDTH = 85  # pixels: names of marks closer than that would run into each o
 def booking_vs_participation(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show, one row a group, the share of customers who booked, the share who took part, and the gap between.
+    """Draw, one row a group, the share of customers who booked, the share who took part, and the gap between.
 
     Args:
         rates: What `bookings_analytics.booking_vs_participation` returns.

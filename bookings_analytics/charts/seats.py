@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 
 def seats_lost_while_waiting(
-    frame: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+    counts: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show how many seats of each group nobody sat in while somebody waited for one.
+    """Draw how many seats of each group nobody sat in while somebody waited for one.
 
     It counts fetched customers only: the empty seat, or the vain wait, of anybody else is not seen.
 
     Args:
-        frame: What `bookings_analytics.seats_lost_while_waiting` returns.
-        names: As for `booking_vs_participation`.
-        sort: The same.
+        counts: What `bookings_analytics.seats_lost_while_waiting` returns.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``counts``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``counts``.
 
     Raises:
-        ValueError: If ``frame`` lacks a column that the chart needs.
+        ValueError: If ``counts`` lacks a column that the chart needs.
 
     Example:
         >>> import polars as pl
@@ -42,7 +43,7 @@ def seats_lost_while_waiting(
         'Seats that stayed empty while somebody waited, by class. ... Yoga: 12 in 40 classes. Spinning: 0 in ...'
     """
     table = read(
-        frame,
+        counts,
         schema=SEATS_LOST_WHILE_WAITING,
         needs=SEATS_LOST_WHILE_WAITING,
         made_by="seats_lost_while_waiting",

@@ -23,19 +23,19 @@ _NUMBER = 26  # pixels that a percentage needs
 
 
 def outcome_counts(
-    outcome_counts: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+    counts: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show which share of each group's requests was attended, missed, not recorded, canceled and so on.
+    """Draw which share of each group's requests was attended, missed, not recorded, canceled and so on.
 
     A click on an outcome in the legend singles it out.
 
     Args:
-        outcome_counts: What `bookings_analytics.outcome_counts` returns.
-        names: As for `booking_vs_participation`.
+        counts: What `bookings_analytics.outcome_counts` returns.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
         sort: An outcome, for its largest share first, or group values in the order wanted.
 
     Raises:
-        ValueError: If ``outcome_counts`` lacks a column that the chart needs, or ``sort`` is no outcome.
+        ValueError: If ``counts`` lacks a column that the chart needs, or ``sort`` is no outcome.
 
     Example:
         >>> import polars as pl
@@ -50,7 +50,7 @@ def outcome_counts(
         'What became of bookings. 3 requests. ... all: 67% attended, 33% no-show.'
     """
     table = read(
-        outcome_counts,
+        counts,
         schema=OUTCOME_COUNTS,
         needs=OUTCOME_COUNTS,
         made_by="outcome_counts",
@@ -75,19 +75,20 @@ def outcome_counts(
 
 
 def waitlist_outcomes(
-    conversion: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
+    rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Show which share of each group's observed waits got a seat, never got in, withdrew, still waits and so on.
+    """Draw which share of each group's observed waits got a seat, never got in, withdrew, still waits and so on.
 
     A click on an outcome in the legend singles it out.
 
     Args:
-        conversion: What `bookings_analytics.waitlist_conversion` returns.
-        names: As for `booking_vs_participation`.
-        sort: The same.
+        rates: What `bookings_analytics.waitlist_conversion` returns.
+        names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
+        sort: A column of ``rates``, for its largest value first, or group values in the order wanted, as in
+            ``["trial", "corporate"]``; None keeps the order of ``rates``.
 
     Raises:
-        ValueError: If ``conversion`` lacks a column that the chart needs.
+        ValueError: If ``rates`` lacks a column that the chart needs.
 
     Example:
         >>> import polars as pl
@@ -104,7 +105,7 @@ def waitlist_outcomes(
         'What became of observed waits. 60 waits. all: 52% got a seat, 25% never got in, 7% withdrew, ...'
     """
     table = read(
-        conversion,
+        rates,
         schema=WAITLIST_CONVERSION,
         needs=[f"n_{kind}" for kind in WAIT_OUTCOMES],
         made_by="waitlist_conversion",

@@ -65,7 +65,7 @@ def _title(spec: Mapping[str, Any]) -> str:
 
 
 def _with_title(svg: str, spec: Mapping[str, Any]) -> str:
-    """Give an SVG the elements that a screen reader reads first."""
+    """Add the elements to an SVG that a screen reader reads first."""
     start = svg.index("<svg")
     inside = svg.index(">", start) + 1
     told = f"<title>{escape(_title(spec))}</title><desc>{escape(spec.get('description', ''))}</desc>"
@@ -75,7 +75,7 @@ def _with_title(svg: str, spec: Mapping[str, Any]) -> str:
 
 
 def with_texts(png: bytes, spec: Mapping[str, Any]) -> bytes:
-    """Give a PNG its title and description: PNG specification, 11.3.3.4 iTXt."""
+    """Add title and description to a PNG: PNG specification, 11.3.3.4 iTXt."""
     texts = {"Title": _title(spec), "Description": spec.get("description", "")}
     chunks = b""
     for keyword, text in texts.items():
@@ -85,7 +85,7 @@ def with_texts(png: bytes, spec: Mapping[str, Any]) -> bytes:
 
 
 def _numbers(spec: Mapping[str, Any]) -> pl.DataFrame:
-    """Put the widest of a chart's data sets together: the others hold its labels and its lines."""
+    """Collect the widest of a chart's data sets: the others hold its labels and its lines."""
     sets = [rows for rows in spec.get("datasets", {}).values() if rows]
     if not sets:
         raise ValueError("the chart has no data of its own: save the frame that it was made of.")
