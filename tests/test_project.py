@@ -7,6 +7,8 @@ import base64
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,20 @@ class TestCommandLine:
         shown = CliRunner().invoke(cli.app, ["--help"]).output
         assert "lab" in shown
         assert "demo-api" in shown
+        assert CliRunner().invoke(cli.app, ["-h"]).output == shown
+        assert "--max-age" in CliRunner().invoke(cli.app, ["fetch", "-h"]).output
+
+    def test_it_tells_its_version_and_runs_as_a_module(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "bookings_analytics", "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{ba.__version__}\n"
+
+    def test_a_command_loads_nothing_that_only_others_need(self) -> None:
+        """Importing Altair or what serves HTTP takes longer than most commands do."""
+        loaded = "import sys, bookings_analytics.cli; print({'altair', 'uvicorn', 'jupyter_client'} & set(sys.modules))"
+        done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+        assert done.stdout == "set()\n"
 
     def test_an_error_is_told_without_a_traceback(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

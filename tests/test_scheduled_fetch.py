@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from datetime import timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+import filelock
 import polars as pl
 import pytest
 
 import bookings_analytics as ba
-from bookings_analytics import demo
+from bookings_analytics import cli, demo
 from bookings_analytics.cli import scheduled_fetch
-from bookings_analytics.cli.scheduled_fetch import Exit
+from bookings_analytics.cli.endings import Exit
+from bookings_analytics.cli.lock import lock_of
 from bookings_analytics.fetch import job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+
+# A shell's background starts processes that ignore Ctrl-C; a terminal doesn't.
+PROGRAM = """import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
+from bookings_analytics.cli import run; run()"""
+OPTED_OUT = json.dumps(
+    {"errorCode": "error.customer.access.disabled", "errorMessage": "No third-party access.", "traceId": "1"}
+).encode()
 
 
 @pytest.fixture
@@ -43,7 +57,7 @@ def command(studio: ba.Studio, members: Path, archive: Path, *options: str, key:
     }
     os.environ.update(environment)
     return [
-        *(sys.executable, "-c", "from bookings_analytics.cli import run; run()"),
+        *(sys.executable, "-c", PROGRAM),
         *("fetch", "--cohorts", str(members), "--archive", str(archive), *options),
     ]
 
@@ -61,34 +75,63 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_everything_read_is_exit_code_0_and_one_line(studio: demo.DemoStudio, members: Path, tmp_path: Path) -> None:
-    done = run(command(studio, members, tmp_path / "archive"))
-    assert (done.returncode, done.stderr) == (Exit.ALL_READ, "")
-    assert done.stdout.startswith("100 customers asked, 100 read")
-    assert ba.Archive(tmp_path / "archive").latest_fetches().collect().height == 100
-
-
-def test_customers_who_could_not_be_read_are_exit_code_3_and_listed(
+def test_everything_fetched_is_exit_code_0_and_says_what_was_new(
     studio: demo.DemoStudio, members: Path, tmp_path: Path
 ) -> None:
-    unknown = pl.read_csv(members)["customer_id"][0]
+    arguments = command(studio, members, tmp_path / "archive", "--max-age", "0")
+    done = run(arguments)
+    assert (done.returncode, done.stderr) == (Exit.DONE, "")
+    assert done.stdout.startswith("100 customers asked, 100 read")
+    archive = ba.Archive(tmp_path / "archive")
+    assert archive.latest_fetches().collect().height == 100
+    n = archive.bookings().collect().height
+    assert f"Archive: {n:,} new, 0 changed, 0 gone, 0 unchanged bookings; 100 fetches kept, 0 skipped." in done.stdout
+    oldest = archive.latest_fetches().collect()["fetched_at"].min()
+    assert isinstance(oldest, datetime)
+    assert f"Fetch again before {oldest + timedelta(days=14):%Y-%m-%d %H:%M} UTC" in done.stdout
+    assert f"Archive: 0 new, 0 changed, 0 gone, {n:,} unchanged bookings" in run(arguments).stdout
+
+
+def test_customers_who_can_never_be_fetched_are_no_failure_and_listed(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    unknown, opted_out = pl.read_csv(members)["customer_id"][:2]
     studio.faults.add(customer_id=unknown, status=404)
+    studio.faults.add(customer_id=opted_out, status=403, body=OPTED_OUT)
     failures = tmp_path / "failures.csv"
     arguments = command(studio, members, tmp_path / "archive", "--failures", str(failures))
-    assert run(arguments).returncode == Exit.SOME_NOT_READ
-    (row,) = pl.read_csv(failures).rows(named=True)
-    assert (row["studio"], row["customer_id"], row["outcome"]) == ("demo", unknown, "not_found")
-    assert row["message"] == "Entity does not exist."
+    assert run(arguments).returncode == Exit.DONE
+    rows = pl.read_csv(failures).rows(named=True)
+    assert {(row["customer_id"], row["outcome"]) for row in rows} == {
+        (unknown, "not_found"),
+        (opted_out, "access_disabled"),
+    }
+    assert "Entity does not exist." in {row["message"] for row in rows}
     studio.requests.clear()
-    assert run(arguments).returncode == Exit.SOME_NOT_READ, "who was not found an hour ago is not found now"
-    assert pl.read_csv(failures).rows(named=True) == [row]
+    assert run(arguments).returncode == Exit.DONE
+    assert pl.read_csv(failures).rows(named=True) == rows, "who was not found an hour ago is not found now"
     assert not studio.requests
 
 
-@pytest.mark.parametrize("wrong", ["key", "list", "archive", "option", "variable"])
+def test_a_customer_who_could_have_been_fetched_is_exit_code_3(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    broken = pl.read_csv(members)["customer_id"][0]
+    studio.faults.add(customer_id=broken, status=500, times=None)
+    failures, told = tmp_path / "failures.csv", list[str]()
+    assert fetch(studio, members, tmp_path / "archive", told, failures=failures) == Exit.SOME_NOT_FETCHED
+    assert pl.read_csv(failures).select("customer_id", "outcome").rows() == [(broken, "failed")]
+
+
+@pytest.mark.parametrize("wrong", ["key", "list", "archive", "option", "variable", "failures", "zone", "hour"])
 def test_a_wrong_setting_is_exit_code_2(studio: demo.DemoStudio, members: Path, tmp_path: Path, wrong: str) -> None:
     archive = tmp_path / "archive"
-    options = ["--max-age", "soon"] if wrong == "option" else []
+    options = {
+        "option": ["--max-age", "soon"],
+        "failures": ["--failures", str(tmp_path / "missing" / "failures.csv")],
+        "zone": ["--timezone", "Europe/Nowhere"],
+        "hour": ["--closes", "late"],
+    }.get(wrong, [])
     if wrong == "archive":
         archive.mkdir()
         (archive / "holiday.txt").write_text("photos")
@@ -101,26 +144,33 @@ def test_a_wrong_setting_is_exit_code_2(studio: demo.DemoStudio, members: Path, 
     assert done.returncode == Exit.WRONG_SETTING
     assert "Traceback" not in done.stderr
     assert done.stderr
+    assert not re.search(r"\w=(?=[\s.,)])", done.stderr), "an argument of Python is no option of a command"
+    assert not any(sent.method == "GET" for sent in studio.requests)
     assert studio.api_key.reveal() not in done.stdout + done.stderr
 
 
-def test_a_studio_out_of_reach_is_exit_code_3_and_every_customer_listed(
+def fetch(
+    studio: ba.Studio, members: Path, archive: Path, told: list[str], *, failures: Path | None = None, **options: Any
+) -> Exit:
+    return scheduled_fetch.fetch_into_archive(
+        ba.read_cohorts(members),
+        str(archive),
+        studio=studio,
+        max_age=timedelta(hours=12),
+        failures=failures,
+        echo=told.append,
+        **options,
+    )
+
+
+def test_a_studio_out_of_reach_is_exit_code_4_and_every_customer_listed(
     studio: demo.DemoStudio, members: Path, tmp_path: Path
 ) -> None:
     studio.close()
     failures, told = tmp_path / "failures.csv", list[str]()
-    code = scheduled_fetch.fetch_into_archive(
-        *(members, str(tmp_path / "archive")), studio=studio, max_age=timedelta(0), failures=failures, tell=told.append
-    )
-    assert code == Exit.SOME_NOT_READ
-    assert "no complete answer" in told[0]
+    assert fetch(studio, members, tmp_path / "archive", told, failures=failures) == Exit.UNREACHABLE
+    assert "run the command again" in told[-1]
     assert pl.read_csv(failures)["outcome"].to_list() == ["not_fetched"] * 100
-
-
-def fetch(studio: ba.Studio, members: Path, archive: Path, told: list[str]) -> Exit:
-    return scheduled_fetch.fetch_into_archive(
-        members, str(archive), studio=studio, max_age=timedelta(hours=12), failures=None, tell=told.append
-    )
 
 
 def test_a_second_run_at_the_same_time_says_so_and_waits(
@@ -132,11 +182,101 @@ def test_a_second_run_at_the_same_time_says_so_and_waits(
     first.start()
     while not studio.requests:
         time.sleep(0.01)
-    assert fetch(studio, members, tmp_path / "archive", told[1]) == Exit.ALL_READ
+    assert fetch(studio, members, tmp_path / "archive", told[1]) == Exit.DONE
     first.join()
-    assert told[0] == []
+    assert not any("is running" in line for line in told[0])
     assert "is running: waiting" in told[1][0]
     assert sum(sent.method == "GET" for sent in studio.requests) == 100
+
+
+def test_a_run_that_another_keeps_waiting_ends_with_exit_code_5(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with filelock.FileLock(lock_of(str(tmp_path / "archive"))):
+        code = fetch(studio, members, tmp_path / "archive", told, wait=timedelta(seconds=0.2))
+    assert code == Exit.STILL_RUNNING
+    assert "Nothing was fetched" in told[-1]
+    assert not studio.requests
+
+
+def test_a_lock_that_cannot_be_written_is_told(studio: demo.DemoStudio, members: Path, tmp_path: Path) -> None:
+    lock_of(str(tmp_path / "archive")).mkdir()  # stands for what another account owns: to root, nothing is refused
+    with pytest.raises(ba.ConfigurationError, match=r"lock file .*\.archive\.lock can't be written: Is a directory"):
+        fetch(studio, members, tmp_path / "archive", [])
+
+
+def test_the_lock_is_beside_the_archive_and_open_to_whoever_may_write_there(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o775)
+    fetch(studio, members, tmp_path / "archive", [])
+    lock = tmp_path / ".archive.lock"
+    assert lock.stat().st_mode & 0o777 == 0o664
+    assert not list((tmp_path / "archive").rglob("*.lock"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_stopped_it_ends_soon_and_says_what_is_kept(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path, sent: signal.Signals, code: Exit
+) -> None:
+    slow = pl.read_csv(members)["customer_id"].to_list()[50:]
+    for customer in slow:
+        studio.faults.add(customer_id=customer, delay=20.0)
+    process = subprocess.Popen(
+        command(studio, members, tmp_path / "archive"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while sum(sent.method == "GET" for sent in studio.requests) < 60:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == code
+    n = ba.Archive(tmp_path / "archive").latest_fetches().collect().height
+    assert 0 < n <= 50
+    assert f"Stopped. {n} customers" in output
+    assert "run the command again" in output
+
+
+HOURS = (None, datetime.min.time(), datetime.min.time())  # open around the clock
+
+
+def test_a_fetch_while_the_studio_may_be_open_is_pointed_out_unless_the_night_had_one(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    fetch(studio, members, tmp_path / "archive", told, hours=HOURS)
+    assert "Class days need one fetch a night" in told[-1]
+    told.clear()
+    now = datetime.now(UTC)
+    elsewhere = ZoneInfo("UTC")
+    opens, closes = (now - timedelta(minutes=1)).time(), (now + timedelta(hours=1)).time()
+    fetch(studio, members, tmp_path / "archive", told, hours=(elsewhere, closes, opens))
+    assert not any("Class days" in line for line in told), "the studio is closed"
+
+
+def test_an_unforeseen_error_is_one_line_and_a_file_without_the_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BOOKINGS_API_KEY", "very-secret")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fails() -> None:
+        raise RuntimeError("very-secret")
+
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        cli.run()
+    assert ended.value.code == Exit.UNFORESEEN
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+    (log,) = tmp_path.glob("*.log")
+    assert str(log) in said
+    assert "RuntimeError: ***" in log.read_text("utf-8")
 
 
 def fetch_in_small_chunks(base_url: str, key: str, members: Path, archive: Path) -> None:
@@ -170,17 +310,11 @@ def test_killed_twenty_times_it_goes_on_and_ends_as_if_undisturbed(
             assert shown.height == row["n_bookings"]
         disturbed = place
     told: list[str] = []
-    assert fetch(studio, members, disturbed, told) == Exit.ALL_READ
-    assert fetch(studio, members, tmp_path / "undisturbed", told) == Exit.ALL_READ
+    assert fetch(studio, members, disturbed, told) == Exit.DONE
+    assert fetch(studio, members, tmp_path / "undisturbed", told) == Exit.DONE
     ends = [
         ba.Archive(place).bookings().drop("observed_at").sort("customer_id", "booking_id").collect()
         for place in (disturbed, tmp_path / "undisturbed")
     ]
     assert ends[0].height > 100
     assert ends[0].equals(ends[1])
-
-
-def test_the_lock_is_not_in_the_archive(studio: demo.DemoStudio, members: Path, tmp_path: Path) -> None:
-    fetch(studio, members, tmp_path / "archive", [])
-    assert not list((tmp_path / "archive").rglob("*.lock"))
-    assert list(Path(tempfile.gettempdir()).glob("bookings-analytics-*.lock"))

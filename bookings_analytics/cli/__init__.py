@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from datetime import datetime, timedelta
+import warnings
+from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from bookings_analytics import demo
-from bookings_analytics.cli import lab, scheduled_fetch
-from bookings_analytics.errors import BookingsError, FetchInterrupted
+from bookings_analytics.cli.endings import Exit, exit_code, in_command_terms, written_down
+from bookings_analytics.cohorts import read_cohorts
+from bookings_analytics.errors import BookingsError
 from bookings_analytics.studios import Studio
 
-# Locals could hold what nobody should read over a shoulder.
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, add_completion=False)
+if TYPE_CHECKING:
+    import polars as pl
+
+# Imported where they are used: they bring Altair, Delta Lake and what serves HTTP, and a command needs one of these.
+# ruff: noqa: PLC0415
+
+TIMEZONE_VARIABLE: Final = "BOOKINGS_TIMEZONE"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # they could hold what nobody should read over a shoulder
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's interface of a callback
+    if wanted:
+        import bookings_analytics
+
+        typer.echo(bookings_analytics.__version__)
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
-    """Class bookings of gym customers: who books, who takes part, who does not turn up."""
+def main(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Analyze class bookings of gym customers: who books, who takes part, who does not turn up."""
 
 
 @app.command("lab", context_settings={"ignore_unknown_options": True})
@@ -29,36 +57,78 @@ def open_lab(
 ) -> None:
     """Open JupyterLab on the notebooks; options go to JupyterLab, as in `lab DIR --port 9999 --no-browser`.
 
-    With DIR, or outside a clone of the project, they and the demo data are copied there first (default:
-    ./bookings-notebooks). A file that is there already stays as it is.
+    With DIR, or outside a clone of the project, the notebooks and the demo data are copied there first (default:
+    ./bookings-notebooks). Files that are already there stay as they are.
     """
+    from bookings_analytics.cli import lab
+
     options = arguments or []
     named = bool(options) and not options[0].startswith("-")
-    folder = lab.prepare(Path(options[0]) if named else None, tell=typer.echo)
+    folder = lab.prepare(Path(options[0]) if named else None, echo=typer.echo)
     lab.start(folder, options[named:])
 
 
 @app.command()
 def fetch(
-    cohorts: Annotated[Path, typer.Option(help="The cohort list: csv or parquet.")],
+    cohorts: Annotated[Path, typer.Option(help="The cohort list: csv, xlsx or parquet.")],
     archive: Annotated[str, typer.Option(help="The archive: a directory, or the URL of an object store.")],
-    max_age: Annotated[float, typer.Option(min=0, help="Who was read within so many hours is not asked again.")] = 12,
-    failures: Annotated[Path | None, typer.Option(help="Write who could not be read, and why, into this csv.")] = None,
+    *,
+    max_age: Annotated[float, typer.Option(min=0, help="Skip customers fetched within this many hours.")] = 12,
+    failures: Annotated[
+        Path | None, typer.Option(help="Write the customers who could not be fetched, with reasons, to this csv.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Wait at most this many minutes for another fetch into the archive.")
+    ] = 60,
+    id_column: Annotated[str | None, typer.Option(help="The column of the list that holds the ids.")] = None,
+    separator: Annotated[str | None, typer.Option(help="What separates the values of a csv list.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="The sheet of an xlsx list.")] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help=f"The studio's time zone (Europe/Berlin); default: {TIMEZONE_VARIABLE} or this machine's."),
+    ] = None,
+    opens: Annotated[str, typer.Option(help="No class begins before this local time.")] = "05:00",
+    closes: Annotated[str, typer.Option(help="No class ends after this local time.")] = "24:00",
 ) -> None:
     """Fetch into an archive, for a daily schedule; the studio and its key come from the environment.
 
-    Exit code 0: everybody was read. 3: some could not be. 2: the key or another setting is wrong.
+    Exit code 0: done; unknown customers and those who opted out are no failure. 2: a setting or the key is wrong.
+    3: somebody who could have been fetched was not. 4: the network or the API was not there, nobody was fetched.
+    5: another fetch into the archive still runs. 130 or 143: interrupted or terminated. 70: an error in this program.
     """
-    raise typer.Exit(
-        scheduled_fetch.fetch_into_archive(
-            cohorts,
-            archive,
-            studio=Studio.from_env(),
-            max_age=timedelta(hours=max_age),
-            failures=failures,
-            tell=typer.echo,
-        )
+    from bookings_analytics.cli.scheduled_fetch import fetch_into_archive
+
+    zone = _zone(timezone or os.environ.get(TIMEZONE_VARIABLE))
+    ending = fetch_into_archive(
+        _read_list(cohorts, id_column=id_column, separator=separator, sheet=sheet),
+        archive,
+        studio=Studio.from_env(),
+        max_age=timedelta(hours=max_age),
+        failures=failures,
+        wait=timedelta(minutes=wait),
+        hours=(zone, _time("--opens", opens), _time("--closes", closes)),
+        echo=typer.echo,
     )
+    raise typer.Exit(ending)
+
+
+def _read_list(path: Path, *, id_column: str | None, separator: str | None, sheet: str | None) -> pl.DataFrame:
+    columns = None if id_column is None else {id_column: "customer_id"}
+    return read_cohorts(path, columns=columns, separator=separator, sheet=sheet)
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise typer.BadParameter(f"{name!r} is no time zone. Name one such as Europe/Berlin.") from error
+
+
+def _time(option: str, text: str) -> time:
+    try:
+        return time.fromisoformat("00:00" if text == "24:00" else text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no time of day. Write {option} 06:30, for instance.") from error
 
 
 @app.command()
@@ -78,7 +148,7 @@ def report(
 
     With --archive it shows what was kept; with --studio, what the API shows now.
     """
-    from bookings_analytics.report.run import write_report  # noqa: PLC0415 - what runs notebooks is slow to import
+    from bookings_analytics.report.run import write_report
 
     day = since.date() if since else None
     write_report(
@@ -96,19 +166,27 @@ def report(
 @app.command("demo-api")
 def demo_api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine; 0 takes a free one.")] = 8765,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same studio.")] = demo.SEED,
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same studio.")] = None,
 ) -> None:
     """Serve the made-up studio's API on this machine until Ctrl-C, and print how to reach it."""
-    demo.serve_forever(port=port, seed=seed)
+    from bookings_analytics import demo
+
+    demo.serve_forever(port=port, seed=demo.SEED if seed is None else seed)
 
 
 def run() -> None:
-    """Run the command line; an error of this package is told in its own words, without a traceback."""
+    """Run the command line; an error is one line in the command's own words, never a traceback."""
+    warnings.showwarning = _show_warning
     try:
         app()
-    except FetchInterrupted as error:
-        typer.echo(str(error), err=True)
-        sys.exit(scheduled_fetch.Exit.INTERRUPTED)
     except BookingsError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(scheduled_fetch.Exit.WRONG_SETTING)
+        typer.echo(f"{type(error).__name__}: {in_command_terms(error)}", err=True)
+        sys.exit(exit_code(error))
+    except Exception as error:  # noqa: BLE001 - the last net of the program: whoever runs a command reads no traceback
+        typer.echo(written_down(error), err=True)
+        sys.exit(Exit.UNFORESEEN)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a line of its own, without the place in the code that it comes from."""
+    typer.echo(f"Note: {message}", err=True)

@@ -21,18 +21,18 @@ _SETTINGS: Final = Path(__file__).parent.parent / "jupyter"
 _PARTS: Final = ("notebooks", "data")
 
 
-def prepare(folder: Path | None, *, tell: Callable[[str], None]) -> Path:
+def prepare(folder: Path | None, *, echo: Callable[[str], object]) -> Path:
     """Copy the bundled notebooks and the demo data into a folder; a file that is there already stays as it is.
 
     Args:
-        folder: Where to; None is the clone itself, which needs no copy, or `DEFAULT_FOLDER`.
-        tell: Called with what was done.
+        folder: The target folder; None is the clone itself, which needs no copy, or else `DEFAULT_FOLDER`.
+        echo: Called with each line of what was done.
 
     Returns:
         The folder that holds `notebooks` and `data`.
 
     Raises:
-        ConfigurationError: The folder can't be made or written to.
+        ConfigurationError: The folder can't be created or written to.
     """
     source = bundled()
     if folder is None:
@@ -40,19 +40,19 @@ def prepare(folder: Path | None, *, tell: Callable[[str], None]) -> Path:
             return source
         folder = DEFAULT_FOLDER
     try:
-        kept = [path for part in _PARTS for path in _copy(source / part, folder / part)]
+        different = [path for part in _PARTS for path in _copy(source / part, folder / part)]
     except OSError as error:
         raise ConfigurationError(
             f"The notebooks can't be copied to {folder}: {error}. Name another folder: bookings-analytics lab DIR."
         ) from error
-    tell(f"The notebooks and the demo data are in {folder.resolve()}")
-    if kept:
-        tell(f"Not this version's, and left as they are: {', '.join(map(str, kept))}. Delete one to get it anew.")
+    echo(f"The notebooks and the demo data are in {folder.resolve()}")
+    if different:
+        echo(f"Not of this version, left as they are: {', '.join(map(str, different))}. Delete one to get it anew.")
     return folder
 
 
 def _copy(source: Path, target: Path) -> Iterator[Path]:
-    """Copy what a folder holds, and give what was there already with other content; an archive is one thing."""
+    """Copy what a folder holds, and yield what was there already with other content; an archive is one thing."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
         there = target / path.name
@@ -74,7 +74,7 @@ def start(folder: Path, options: Sequence[str] = ()) -> NoReturn:
     """Open JupyterLab in a folder on its first notebook: it takes over this process, so that Ctrl-C reaches it.
 
     Args:
-        folder: What `prepare` gave.
+        folder: What `prepare` returned.
         options: Further options of JupyterLab.
 
     Raises:

@@ -2,77 +2,135 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
+import os
+import signal
+import threading
 from contextlib import contextmanager
-from enum import IntEnum
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
-import filelock
 import polars as pl
 
 from bookings_analytics.archive import Archive
-from bookings_analytics.errors import ApiError, AuthenticationError, ConnectionFailedError, PermissionDeniedError
+from bookings_analytics.archive.changes import Added
+from bookings_analytics.cli.endings import Exit, in_command_terms, is_temporary
+from bookings_analytics.cli.lock import StillRunningError, alone
+from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError, FetchInterrupted
 from bookings_analytics.fetch import fetch_bookings
-from bookings_analytics.schema import CUSTOMER_KEY
+from bookings_analytics.results import SETTLED
+from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import timedelta
+    from datetime import time
+    from pathlib import Path
+    from types import FrameType
+    from zoneinfo import ZoneInfo
 
     from bookings_analytics.results import FetchResult
     from bookings_analytics.studios import Studio
 
+_SECONDS_TO_END: Final = 8.0  # after SIGTERM; whoever sends it waits ten
+_A_NIGHT_AGO: Final = timedelta(hours=36)
 
-class Exit(IntEnum):
-    """How a command ended, for the schedule that ran it."""
 
-    ALL_READ = 0
-    WRONG_SETTING = 2  # as the command line itself says of a wrong option
-    SOME_NOT_READ = 3
-    INTERRUPTED = 130  # as a shell says of Ctrl-C
+class _CountingArchive(Archive):
+    """An archive that sums up what each add wrote."""
+
+    added = Added()
+
+    def add(self, result: FetchResult) -> Added:
+        """Add a part of the fetch, and count it."""
+        part = super().add(result)
+        self.added = Added(*(a + b for a, b in zip(astuple(self.added), astuple(part), strict=True)))
+        return part
 
 
 def fetch_into_archive(
-    cohorts: Path,
+    cohorts: pl.DataFrame,
     archive: str,
     *,
     studio: Studio,
     max_age: timedelta,
     failures: Path | None,
-    tell: Callable[[str], None],
+    echo: Callable[[str], object],
+    wait: timedelta = timedelta(hours=1),
+    hours: tuple[ZoneInfo | None, time, time] | None = None,
 ) -> Exit:
     """Fetch a cohort list into an archive, after any other fetch into it has ended.
 
     Args:
         cohorts: The cohort list.
         archive: The archive's directory or URL.
-        studio: Where to read.
-        max_age: Customers read less than this ago are not asked again.
-        failures: Where to write a csv of the customers who could not be read, with the reasons.
-        tell: Says something to whoever reads the log.
+        studio: The studio to fetch from.
+        max_age: Skip customers fetched less than this ago.
+        failures: Where to write a csv of the customers who could not be fetched, with the reasons.
+        echo: Called with each line for whoever reads the log.
+        wait: How long to wait, at most, for another fetch into the archive to end.
+        hours: The studio's time zone (None: this machine's), when it opens and when it closes. A fetch between the two
+            is pointed out unless the night before had one.
+
+    Returns:
+        How it ended.
 
     Raises:
         BookingsError: A setting is wrong: the list, the key, the base URL, the archive.
     """
-    with _alone(archive, tell):
-        kept = Archive(archive)
-        try:
-            result = fetch_bookings(cohorts, studios=studio, archive=kept, max_age=max_age)
-        except (ApiError, ConnectionFailedError) as error:
-            if error.result is None or isinstance(error, (AuthenticationError, PermissionDeniedError)):
-                raise
-            tell(str(error))
-            result = error.result
-        unread = _unread(result, kept)
+    if failures is not None:
+        _check_writable(failures)
+    try:
+        with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
+            kept = _CountingArchive(archive)
+            started = datetime.now(UTC)
+            result, stopped_by = _fetch(cohorts, studio, kept, max_age)
+    except StillRunningError as error:
+        echo(str(error))
+        return Exit.STILL_RUNNING
+    unread = _unread(result, kept)
     if failures is not None:
         unread.write_csv(failures)
-    return Exit.ALL_READ if unread.is_empty() else Exit.SOME_NOT_READ
+    added = kept.added
+    echo(
+        f"Archive: {added.new:,} new, {added.changed:,} changed, {added.gone:,} gone, {added.unchanged:,} unchanged "
+        f"bookings; {added.fetches:,} fetches kept, {added.skipped:,} skipped."
+    )
+    for line in (_until(result, kept), _between(kept, started, hours)):
+        if line:
+            echo(line)
+    if isinstance(stopped_by, FetchInterrupted):
+        asked = result.fetches.filter(pl.col("outcome") != "not_fetched").height
+        echo(
+            f"Stopped. {asked:,} customers fetched before that are in the archive; run the command again for the rest."
+        )
+        return Exit.TERMINATED if terminated.is_set() else Exit.INTERRUPTED
+    if stopped_by is not None:
+        echo(in_command_terms(stopped_by))
+    return _ending(result, unread)
+
+
+def _fetch(
+    cohorts: pl.DataFrame, studio: Studio, archive: Archive, max_age: timedelta
+) -> tuple[FetchResult, FetchInterrupted | ApiError | ConnectionFailedError | None]:
+    """Fetch, and return what stopped it beside what it brought; a setting that is wrong is raised."""
+    try:
+        return fetch_bookings(cohorts, studios=studio, archive=archive, max_age=max_age), None
+    except (FetchInterrupted, ApiError, ConnectionFailedError) as error:
+        if error.result is None or (not isinstance(error, FetchInterrupted) and not is_temporary(error)):
+            raise
+        return error.result, error
+
+
+def _ending(result: FetchResult, unread: pl.DataFrame) -> Exit:
+    """Choose the exit code: customers who can't be fetched for good are no failure."""
+    if unread.filter(~pl.col("outcome").is_in(SETTLED)).is_empty():
+        return Exit.DONE
+    anybody = result.fetches["outcome"].is_in([*SETTLED, "invalid_response"]).any()
+    return Exit.SOME_NOT_FETCHED if anybody else Exit.UNREACHABLE
 
 
 def _unread(result: FetchResult, archive: Archive) -> pl.DataFrame:
-    """Give the customers who could not be read, with the reason that this run or an earlier one found."""
+    """Return the customers who could not be fetched, with the reason that this run or an earlier one found."""
     fetches = pl.concat([archive.latest_fetches().collect(), result.fetches.filter(outcome="not_fetched")])
     return (
         result.cohorts.filter(pl.col("fetch_outcome") != "ok")
@@ -83,18 +141,71 @@ def _unread(result: FetchResult, archive: Archive) -> pl.DataFrame:
     )
 
 
+def _until(result: FetchResult, archive: Archive) -> str | None:
+    """Say until when the next fetch of these customers loses nothing; None if none of them was ever fetched."""
+    fetched = archive.latest_fetches().filter(outcome="ok").collect()
+    oldest = fetched.join(result.cohorts, on=CUSTOMER_KEY, how="semi")["fetched_at"].min()
+    if not isinstance(oldest, datetime):
+        return None
+    return f"Fetch again before {oldest + API_WINDOW:%Y-%m-%d %H:%M} UTC: later, bookings go by unseen."
+
+
+def _between(archive: Archive, started: datetime, hours: tuple[ZoneInfo | None, time, time] | None) -> str | None:
+    """Point out a fetch between opens and closes, unless a night just before had one; None otherwise."""
+    if hours is None:
+        return None
+    zone, opens, closes = hours
+
+    def is_open(at: datetime) -> bool:
+        local = at.astimezone(zone).time()
+        return local >= opens and (closes <= opens or local < closes)  # closing at 24:00 is written 00:00
+
+    now = datetime.now(UTC)
+    if not (is_open(started) or is_open(now)):
+        return None
+    recent = archive.fetches().filter(pl.col("fetched_at") > started - _A_NIGHT_AGO).select("fetched_at").unique()
+    if any(not is_open(at) for at in recent.collect()["fetched_at"]):
+        return None
+    local, clock = started.astimezone(zone), zone.key if zone else "this machine's clock"
+    return (
+        f"Fetched between {local:%H:%M} and {now.astimezone(zone):%H:%M} ({clock}), when the studio may be open "
+        f"({opens:%H:%M} to {closes:%H:%M}). Class days need one fetch a night while it is closed: "
+        "schedule one, or set --opens, --closes and --timezone."
+    )
+
+
+def _check_writable(failures: Path) -> None:
+    """Refuse a path for `--failures` that can't be written, before anything is fetched."""
+    folder = failures.resolve().parent
+    if not folder.is_dir():
+        problem = f"its folder {folder} does not exist. Create it"
+    elif failures.is_dir():
+        problem = "it is a folder. Name a file in it"
+    elif not os.access(failures if failures.exists() else folder, os.W_OK):
+        problem = "this account may not write there. Give it the right to"
+    else:
+        return
+    raise ConfigurationError(f"--failures {failures} can't be written: {problem}, or name another file.")
+
+
 @contextmanager
-def _alone(archive: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other fetch into this archive runs on this machine: both would ask for the same customers."""
-    place = archive if "://" in archive else str(Path(archive).resolve())
-    name = f"bookings-analytics-{hashlib.sha256(place.encode()).hexdigest()[:16]}.lock"
-    lock = filelock.FileLock(Path(tempfile.gettempdir()) / name)
+def _terminable() -> Iterator[threading.Event]:
+    """Let SIGTERM stop a fetch as Ctrl-C does, and end the process where that takes too long."""
+    terminated = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        terminated.set()
+        # What was committed to the archive is whole, whenever the process ends.
+        last_resort = threading.Timer(_SECONDS_TO_END, os._exit, [Exit.TERMINATED])
+        last_resort.daemon = True
+        last_resort.start()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield terminated  # signals reach the main thread alone
+        return
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        tell(f"Another fetch into {archive} is running: waiting for it to end.")
-        lock.acquire()
-    try:
-        yield
+        yield terminated
     finally:
-        lock.release()
+        signal.signal(signal.SIGTERM, before)
