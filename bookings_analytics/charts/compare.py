@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+_DRAWN: Final = (
+    *("rate", "baseline", "value", "baseline_value", "n", "baseline_n"),
+    *("difference", "difference_ci_low", "difference_ci_high"),
+)
 _GRAIN = 0.05  # the axis ends at whole five points
 
 
@@ -56,7 +60,7 @@ def compare(
         >>> charts.compare(comparison).description
         'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 pp ...'
     """
-    table = read(comparison, schema=COMPARISON, needs=COMPARISON, made_by="compare", names=names, sort=sort)
+    table = read(comparison, schema=COMPARISON, needs=_DRAWN, made_by="compare", names=names, sort=sort)
     if not table.rows:
         return nothing("Differences from the baseline", "there is no group beside the baseline")
     first = table.rows[0]
