@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import bookings_analytics as ba
 from bookings_analytics import cli, errors, schema
+from bookings_analytics.cli.endings import Exit
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bookings_analytics"
@@ -155,9 +156,41 @@ def test_the_readmes_picture_is_the_notebooks_chart() -> None:
     assert base64.b64decode(stored[0]) == (ROOT / "notebooks/booking_vs_participation.png").read_bytes()
 
 
-def test_the_readmes_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+PAGES = [ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    assert len(README.split()) <= 1300
+    assert all(f"(.github/{page.name})" in README for page in PAGES[1:])
+
+
+def test_the_readmes_table_names_functions_that_have_charts() -> None:
+    table = README[README.index("| question |") : README.index("## Your own studio")]
+    named = re.findall(r"^\|.*?\| `([\w.]+)` \|", table, re.MULTILINE)
+    assert len(named) > 5
+    for name in named:
+        attribute = name.removeprefix("archive.")
+        assert hasattr(ba if attribute == name else ba.Archive, attribute), name
+        assert hasattr(ba.charts, attribute), name
+
+
+def test_the_pages_name_every_exit_code_and_every_option_of_the_scheduled_fetch() -> None:
+    page = (ROOT / ".github/SCHEDULES.md").read_text("utf-8")
+    table = page[page.index("| code |") : page.index("## systemd")]
+    assert {int(code) for code in re.findall(r"\d+", re.sub(r"\|[^|]*\|[^|]*\|$", "", table, flags=re.MULTILINE))} == set(
+        Exit
+    )
+    shown = CliRunner().invoke(cli.app, ["fetch", "--help"]).output
+    assert all(option in shown for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", page) if option not in OF_OTHERS)
+
+
+OF_OTHERS = {"--user", "--now"}  # systemctl's
 
 
 def cells(path: Path) -> list[dict[str, Any]]:
