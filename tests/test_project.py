@@ -183,9 +183,9 @@ def test_the_readmes_table_names_functions_that_have_charts() -> None:
 def test_the_pages_name_every_exit_code_and_every_option_of_the_scheduled_fetch() -> None:
     page = (ROOT / ".github/SCHEDULES.md").read_text("utf-8")
     table = page[page.index("| code |") : page.index("## systemd")]
-    assert {int(code) for code in re.findall(r"\d+", re.sub(r"\|[^|]*\|[^|]*\|$", "", table, flags=re.MULTILINE))} == set(
-        Exit
-    )
+    assert {
+        int(code) for code in re.findall(r"\d+", re.sub(r"\|[^|]*\|[^|]*\|$", "", table, flags=re.MULTILINE))
+    } == set(Exit)
     shown = CliRunner().invoke(cli.app, ["fetch", "--help"]).output
     assert all(option in shown for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", page) if option not in OF_OTHERS)
 
