@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bookings_analytics import demo
+from bookings_analytics.demo.clock import StudioClock
 from bookings_analytics.demo.faults import RateLimit, Window
-from bookings_analytics.demo.world import make_world
+from bookings_analytics.demo.timetable import FIRST_DAY, LAST_DAY
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.studios import Studio
 
@@ -303,7 +304,7 @@ def test_a_slow_answer_is_the_true_one(unlimited: demo.DemoStudio, client: httpx
     assert slow.content == get(client, customer_id).content
 
 
-# ---- the speed limit
+# ---- the rate limit
 
 
 @given(
@@ -364,6 +365,55 @@ def test_the_limit_is_the_real_one_by_default() -> None:
         assert statuses == [200] * 1000 + [429] * 2
 
 
+# ---- the clock
+
+
+def test_its_clock_stands_still_or_runs_as_fast_as_wanted_until_the_last_day() -> None:
+    seconds = iter([100.0, 100.0, 101.0, 110.0, 111.0, 10.0**9, 1.0, 2.0])
+    clock = StudioClock(demo.NOW, speed=60, timer=lambda: next(seconds))
+    assert clock() == demo.NOW
+    assert clock() == demo.NOW + timedelta(minutes=1)
+    clock.set(FIRST_DAY)
+    assert clock() == FIRST_DAY + timedelta(minutes=1)
+    assert clock() == LAST_DAY
+    still = StudioClock(demo.NOW, timer=lambda: next(seconds))
+    assert still() == demo.NOW
+
+
+def test_its_clock_stops_on_its_last_day() -> None:
+    assert StudioClock(LAST_DAY, speed=1).stopped
+    assert not StudioClock(LAST_DAY - timedelta(hours=1), speed=1).stopped
+
+
+@pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf")])
+def test_a_speed_that_no_clock_has_is_refused(speed: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"speed=.* is not a pace for a clock. Pass 0 or more"):
+        StudioClock(demo.NOW, speed=speed)
+
+
+def test_it_answers_by_the_clock_it_is_served_with_and_shows_its_time_without_a_key() -> None:
+    now = [demo.NOW]
+    with demo.serve(clock=lambda: now[0], limit=None) as studio, client_of(studio) as client:
+        customer_id = customers(studio)[-1]
+        for now[0] in (demo.NOW, datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)):
+            assert studio.now == studio.clock() == now[0]
+            assert len(get(client, customer_id).json()) == len(studio.world.bookings_of(customer_id, now[0]))
+            assert httpx.get(studio.clock_url, trust_env=False).text == now[0].isoformat()
+        with pytest.raises(ConfigurationError, match="comes from the clock= it was served with: set it there"):
+            studio.now = demo.NOW
+
+
+def test_a_clock_that_leaves_its_months_is_told_and_answers_nothing() -> None:
+    now = [demo.NOW]
+    with demo.serve(clock=lambda: now[0], limit=None) as studio, client_of(studio) as client:
+        now[0] = datetime(2030, 1, 1, tzinfo=UTC)
+        response = get(client, customers(studio)[0])
+        assert response.status_code == 500
+        assert "clock()=2030-01-01 00:00:00+00:00 is not a time of the demo studio" in response.json()["errorMessage"]
+    with pytest.raises(ConfigurationError, match=r"clock\(\)=2030-01-01"):
+        demo.serve(clock=lambda: now[0])
+
+
 # ---- starting and stopping
 
 
@@ -413,7 +463,7 @@ def test_it_can_be_closed_before_it_is_up_and_twice() -> None:
 def test_a_time_outside_its_months_is_refused(unlimited: demo.DemoStudio, now: datetime) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(f"now={now} is not a time of the demo studio")):
         demo.serve(now=now)
-    with pytest.raises(ConfigurationError, match=r"Give an aware datetime from 2026-02-02 .* to 2026-07-06"):
+    with pytest.raises(ConfigurationError, match=r"Pass an aware datetime from 2025-10-19 22:00.* to 2026-07-05 22:00"):
         unlimited.now = now
     assert unlimited.now == demo.NOW
 
@@ -444,7 +494,7 @@ def test_in_a_terminal_it_tells_where_it_is_and_serves_until_ctrl_c() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.readline()
-        settings_ = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
+        settings_ = dict(process.stdout.readline().strip().split("=", 1) for _ in range(4))
         assert settings_["BOOKINGS_BASE_URL"] in first
         studio = Studio(
             settings_["BOOKINGS_STUDIO"],
@@ -453,20 +503,24 @@ def test_in_a_terminal_it_tells_where_it_is_and_serves_until_ctrl_c() -> None:
         )
         url = studio.base_url + PATH
         assert httpx.head(url, headers={"X-API-KEY": studio.api_key.reveal()}, trust_env=False).status_code == 200
+        told = datetime.fromisoformat(httpx.get(settings_["BOOKINGS_CLOCK"], trust_env=False).text)
+        assert demo.NOW < told < demo.NOW + timedelta(hours=1)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert process.stderr.read() == ""
 
 
-def test_its_clock_runs_on_in_a_terminal() -> None:
-    studio = demo.DemoStudio(
-        "demo", world=make_world(), now=demo.NOW, running=True, rate_limit=None, api_key="chosen", port=0
-    )
-    with studio:
-        assert studio.api_key.reveal() == "chosen"
-        before = studio.now
-        time.sleep(0.01)
-        assert demo.NOW <= before < studio.now < demo.NOW + timedelta(minutes=10)
+def test_in_a_terminal_its_clock_runs_as_fast_as_told_and_stops_on_its_last_day() -> None:
+    code = "demo.serve_forever(port=0, start=LAST_DAY - timedelta(seconds=1), speed=3600)"
+    imports = "from datetime import timedelta; from bookings_analytics.demo.timetable import LAST_DAY"
+    with run(f"from bookings_analytics import demo; {imports}; {code}") as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(6)]
+        assert told[-1] == "The studio's last day is reached, and its clock stands still: start it again.\n"
+        clock_url = told[4].strip().removeprefix("BOOKINGS_CLOCK=")
+        assert httpx.get(clock_url, trust_env=False).text == LAST_DAY.isoformat()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
 
 
 def test_a_program_that_forgets_to_close_it_ends_quietly() -> None:

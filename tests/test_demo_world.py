@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter, defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -14,13 +13,21 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from bookings_analytics import demo, schema
-from bookings_analytics.demo.population import CLASSES, COHORTS, FIRST_DAY, LAST_DAY
+from bookings_analytics.cli import demo_data
+from bookings_analytics.demo.population import COHORTS
+from bookings_analytics.demo.refusals import Refusal
+from bookings_analytics.demo.timetable import CLASSES, FEE_FROM, FIRST_DAY, LAST_DAY, OUTAGE, STORM
 from bookings_analytics.demo.world import World, make_world
+
+if TYPE_CHECKING:
+    from bookings_analytics.demo.timetable import Habit
 
 TWO_WEEKS = timedelta(weeks=2)
 WORLD = make_world()
 SLOTS = {slot.class_slot_id: slot for slot in WORLD.slots}
+GONE = {booking.booking_id: booking.deleted_at for booking in WORLD.bookings if booking.deleted_at is not None}
 CUSTOMERS = sorted(WORLD.people)
+BERLIN = ZoneInfo("Europe/Berlin")
 
 times = st.datetimes(FIRST_DAY.replace(tzinfo=None), LAST_DAY.replace(tzinfo=None), timezones=st.just(UTC))
 worlds = pytest.mark.parametrize(
@@ -42,18 +49,22 @@ def in_order(changes: pl.DataFrame) -> list[dict[str, Any]]:
     return list(changes.sort(by).iter_rows(named=True))
 
 
-@pytest.fixture(scope="module")
-def held() -> pl.DataFrame:
+def held_in(world: World) -> pl.DataFrame:
     """The last status of every booking for a class that took place, and whether its customer came."""
-    canceled = [slot.class_slot_id for slot in WORLD.slots if slot.canceled_at is not None]
+    took_place = world.timetable.filter(pl.col("canceled_at").is_null())
     return (
-        WORLD.changes.sort("changed_at")
+        world.changes.sort("changed_at")
         .unique("booking_id", keep="last", maintain_order=True)
-        .filter(~pl.col("class_slot_id").is_in(canceled))
-        .join(WORLD.attendance.select("booking_id", "came", "recorded"), on="booking_id", how="left")
-        .join(WORLD.cohorts, on="customer_id")
+        .join(took_place, on="class_slot_id", how="semi", maintain_order="left")
+        .join(world.attendance.select("booking_id", "came", "recorded"), on="booking_id", how="left")
+        .join(world.cohorts, on="customer_id")
         .with_columns(seat=pl.col("booking_status").is_in(schema.SEAT_STATUSES))
     )
+
+
+@pytest.fixture(scope="module")
+def held() -> pl.DataFrame:
+    return held_in(WORLD)
 
 
 # ---- the whole world
@@ -86,13 +97,8 @@ def test_the_cohort_list_has_no_column_that_results_use() -> None:
 def test_the_stored_cohort_list_is_the_one_the_seed_makes(tmp_path: Path) -> None:
     stored = Path(__file__).parents[1] / "data" / "cohorts.csv"
     again = tmp_path / "cohorts.csv"
-    made = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "bookings_analytics.cli.demo_data", "cohorts", again],
-        check=True,
-        capture_output=True,
-    )
+    demo_data.main("cohorts", str(again))
     assert again.read_bytes().splitlines() == stored.read_bytes().splitlines()
-    assert made.stderr == b""
 
 
 def test_the_bundled_class_titles_are_those_of_the_classes() -> None:
@@ -116,7 +122,7 @@ def test_nobody_books_before_they_joined() -> None:
     first = WORLD.changes.group_by("customer_id").agg(pl.col("changed_at").min()).rows()
     assert all(at >= WORLD.people[customer_id].joined_at for customer_id, at in first)
     joined = {person.joined_at for person in WORLD.people.values() if person.cohort == "joined this quarter"}
-    assert min(joined) >= datetime(2026, 4, 1, tzinfo=UTC)
+    assert min(joined) >= datetime(2026, 4, 1, tzinfo=BERLIN)
     assert max(joined) < demo.NOW - timedelta(weeks=8)
 
 
@@ -155,7 +161,7 @@ def test_levels_are_the_published_ones(world: World) -> None:
 def test_waits_seen_in_eight_weeks_are_many_and_a_third_to_a_half_is_converted(
     world: World, every: timedelta, at_least: int
 ) -> None:
-    end = demo.NOW
+    end = demo.NOW.replace(hour=2, minute=15)  # a nightly look
     fetched_at = pl.DataFrame({"fetched_at": pl.datetime_range(end - timedelta(weeks=8), end, every, eager=True)})
     seen = (
         world.waits.filter(pl.col("wait_outcome") != "slot_canceled", pl.col("closed_at") <= end)
@@ -204,6 +210,129 @@ def test_no_shows_depend_on_the_person(held: pl.DataFrame) -> None:
         .agg((~pl.col("came")).filter(pl.col("half") == half).mean().alias(str(half)) for half in (0, 1))
     )
     assert halves.select(pl.corr("0", "1")).item() > 0.3
+
+
+# ---- what happens in time
+
+
+@pytest.fixture(scope="module")
+def seats() -> pl.DataFrame:
+    """Every recorded seat of `held`: ``missed``, and the local ``day`` of its class."""
+    day = pl.col("starts_at").dt.convert_time_zone("Europe/Berlin").dt.date()
+    return (
+        held_in(WORLD)
+        .filter("seat", "recorded")
+        .join(WORLD.timetable.select("class_slot_id", day=day), on="class_slot_id")
+        .with_columns(missed=~pl.col("came"))
+    )
+
+
+def test_classes_begin_at_the_same_local_time_in_winter_and_in_summer() -> None:
+    local = defaultdict(set)
+    utc = defaultdict(set)
+    for slot in WORLD.slots:
+        local[slot.studio_class.class_id].add(slot.starts_at.astimezone(BERLIN).strftime("%w %H:%M"))
+        utc[slot.studio_class.class_id].add(slot.starts_at.strftime("%w %H:%M"))
+    for studio_class in CLASSES:
+        assert len(local[studio_class.class_id]) == len(studio_class.times)
+        assert len(utc[studio_class.class_id]) == 2 * len(studio_class.times)
+    hours = [slot.starts_at.astimezone(BERLIN).hour for slot in WORLD.slots]
+    assert 6 <= min(hours) <= max(hours) <= 20
+
+
+def test_a_no_show_is_rarer_in_every_cohort_once_it_costs_money(seats: pl.DataFrame) -> None:
+    before = dict(seats.filter(pl.col("day") < FEE_FROM).group_by("cohort").agg(pl.mean("missed")).iter_rows())
+    after = dict(seats.filter(pl.col("day") >= FEE_FROM).group_by("cohort").agg(pl.mean("missed")).iter_rows())
+    assert set(before) == {"long-term", "corporate", "trial"}
+    assert all(after[cohort] < 0.75 * rate for cohort, rate in before.items())
+    assert FEE_FROM.isoweekday() == 1
+
+
+def test_many_stay_at_home_on_the_stormy_day(seats: pl.DataFrame) -> None:
+    before = seats.filter(pl.col("day") < FEE_FROM)
+    stormy = before.filter(pl.col("day") == STORM)
+    assert stormy.height > 20
+    assert share(stormy["missed"]) > 2 * share(before["missed"])
+
+
+def test_seats_of_one_class_slot_resemble_each_other() -> None:
+    """The correlation within slots, around each class's own rate and within each side of the fee: about 0.05."""
+    found = []
+    for seed in range(6):
+        world = World(seed, bookkeeping="tidy")
+        slots = world.timetable.select("class_slot_id", paid=pl.col("starts_at").dt.date() >= FEE_FROM)
+        counts = (
+            held_in(world)
+            .filter("seat")
+            .join(slots, on="class_slot_id")
+            .with_columns(group=pl.struct("class_id", "paid"))
+            .group_by("group", "class_slot_id")
+            .agg(n=pl.len(), y=(~pl.col("came")).sum())
+        )
+        p = pl.col("y").sum().over("group") / pl.col("n").sum().over("group")
+        pairs = counts.with_columns(p=p).select(
+            # Over all pairs of seats of one slot: the mean product of their deviations from the rate, and the variance.
+            product=((pl.col("y") - pl.col("p") * pl.col("n")) ** 2
+                     - pl.col("y") * (1 - pl.col("p")) ** 2 - (pl.col("n") - pl.col("y")) * pl.col("p") ** 2).sum(),
+            variance=(pl.col("n") * (pl.col("n") - 1) * pl.col("p") * (1 - pl.col("p"))).sum(),
+        )  # fmt: skip
+        found.append(pairs["product"].item() / pairs["variance"].item())
+    assert 0.03 <= sum(found) / len(found) <= 0.07
+
+
+# ---- how the office keeps its records
+
+
+@pytest.mark.parametrize(
+    ("bookkeeping", "on_time", "days_late"), [("usual", 0.6, 0.03), ("late", 0.0, 1.0), ("tidy", 1.0, 0.0)]
+)
+def test_classes_are_marked_as_completed_in_time_or_late(bookkeeping: Habit, on_time: float, days_late: float) -> None:
+    world = make_world(bookkeeping=bookkeeping)
+    lateness = world.timetable["marked_at"] - world.timetable["ends_at"]
+    assert share(lateness == timedelta()) == pytest.approx(on_time, abs=0.03)
+    assert share(lateness >= timedelta(days=1)) == pytest.approx(days_late, abs=0.015)
+    assert timedelta() <= min(lateness) <= max(lateness) <= timedelta(days=4)
+
+
+def test_studios_that_differ_in_bookkeeping_alone_are_else_alike() -> None:
+    usual, late, tidy = (make_world(bookkeeping=each) for each in ("usual", "late", "tidy"))
+    for other in (late, tidy):
+        assert_frame_equal(other.changes, usual.changes)
+        assert_frame_equal(other.attendance, usual.attendance)
+        assert_frame_equal(other.waits, usual.waits)
+        assert_frame_equal(other.timetable.drop("marked_at"), usual.timetable.drop("marked_at"))
+
+
+def test_a_few_bookings_are_deleted_after_their_last_change_and_before_their_two_weeks_are_over() -> None:
+    assert 0.005 < len(GONE) / len(WORLD.bookings) < 0.015
+    for booking in WORLD.bookings:
+        if booking.deleted_at is not None:
+            assert booking.changes[-1][0] <= booking.deleted_at <= booking.slot.ends_at + TWO_WEEKS
+    assert not any(booking.deleted_at for booking in make_world(bookkeeping="tidy").bookings)
+
+
+def test_the_api_is_down_for_one_night_and_for_everybody() -> None:
+    down, up = OUTAGE
+    assert down.astimezone(BERLIN).time() < time(4, 15) < up.astimezone(BERLIN).time()
+    for customer_id in (*CUSTOMERS[:20], 1):
+        for at, refused in ((down - timedelta(seconds=1), False), (down, True), (up, False)):
+            answer = WORLD.answer(customer_id, at)
+            assert (isinstance(answer, Refusal) and answer.status == 503) == refused
+    assert make_world(bookkeeping="tidy").answer(1, down) == make_world(bookkeeping="tidy").answer(1, up)
+
+
+def test_nobody_is_known_before_they_joined() -> None:
+    for person in WORLD.people.values():
+        before = WORLD.answer(person.customer_id, person.joined_at - timedelta(seconds=1))
+        assert isinstance(before, Refusal)
+        assert before.status == 404
+        if person.access == "open":
+            assert isinstance(WORLD.answer(person.customer_id, person.joined_at), list)
+    at = datetime(2026, 4, 10, tzinfo=UTC)
+    members = WORLD.members(at)
+    assert 440 < members.height < 600
+    assert set(members["customer_id"]) == {c for c, person in WORLD.people.items() if person.joined_at <= at}
+    assert_frame_equal(WORLD.members(LAST_DAY), WORLD.cohorts)
 
 
 # ---- how slots fill
@@ -313,11 +442,15 @@ def test_a_customer_at_a_time_is_what_the_record_says(customer_id: int, at: date
     rows = WORLD.changes.filter(pl.col("customer_id") == customer_id, pl.col("changed_at") <= at)
     for (booking_id,), changes in rows.sort("changed_at").group_by("booking_id"):
         slot = SLOTS[changes["class_slot_id"][0]]
-        if slot.starts_at < at - TWO_WEEKS or slot.ends_at > at + TWO_WEEKS:
+        if (
+            slot.starts_at < at - TWO_WEEKS
+            or slot.ends_at > at + TWO_WEEKS
+            or (booking_id in GONE and GONE[booking_id] <= at)
+        ):
             continue
-        slot_status = "COMPLETED" if at >= slot.ends_at else "PLANNED"
-        if slot.canceled_at and at >= slot.canceled_at:
-            slot_status = "CANCELED"
+        slot_status = "COMPLETED" if at >= slot.marked_at else "PLANNED"
+        if slot.canceled_at:
+            slot_status = "CANCELED" if at >= slot.canceled_at else "PLANNED"
         attendance = WORLD.attendance.filter(pl.col("booking_id") == booking_id, "recorded")["came"].to_list()
         participant = "UNSET"
         if attendance and slot_status == "COMPLETED":

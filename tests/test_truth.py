@@ -34,7 +34,7 @@ def test_fetched_over_http_the_waits_and_their_outcomes_are_those_that_happened(
 ) -> None:
     times = fetch_times(every, span=weeks * WEEK)
     archive = ba.Archive(tmp_path / "archive")
-    with demo.serve(limit=None, new_id_share=new_id_share) as studio:
+    with demo.serve(limit=None, new_id_share=new_id_share, bookkeeping="tidy") as studio:
         happened = truth(studio.world, times)
         for studio.now in times:
             ba.fetch_bookings(
@@ -54,7 +54,7 @@ def test_fetched_over_http_the_waits_and_their_outcomes_are_those_that_happened(
 
 @pytest.fixture(scope="module")
 def watched() -> pl.DataFrame:
-    worlds = ((seed, World(seed)) for seed in SEEDS)
+    worlds = ((seed, World(seed, bookkeeping="tidy")) for seed in SEEDS)
     return pl.DataFrame(
         [
             {"seed": seed, "every": every.days, **row}

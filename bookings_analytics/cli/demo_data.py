@@ -1,47 +1,137 @@
-"""The demo data, made again: ``python -m bookings_analytics.cli.demo_data archive DIR``, or ``cohorts FILE``."""
+"""The demo data, made again: ``python -m bookings_analytics.cli.demo_data``, and what and where (`main`).
+
+What a fetch over HTTP would bring is read from the world directly: a test shows that both are the same.
+"""
 
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
+from bookings_analytics import schema
 from bookings_analytics.archive import Archive
-from bookings_analytics.demo.server import NOW, serve
-from bookings_analytics.demo.world import make_world
-from bookings_analytics.fetch import fetch_bookings
+from bookings_analytics.demo.refusals import Refusal
+from bookings_analytics.demo.timetable import local
+from bookings_analytics.demo.world import World, make_world
+from bookings_analytics.fetch.client import MAX_ATTEMPTS
+from bookings_analytics.results import FetchResult
+from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:
-    import polars as pl
+    from collections.abc import Iterable
+    from datetime import datetime
 
-DAYS: Final = 56
+STUDIO: Final = "demo"
+LATE_STUDIO: Final = "late"
+LATE_SEED: Final = 15
+
+WEEKS: Final = 30
+LATE_WEEKS: Final = 12
+LAST_NIGHT: Final = date(2026, 6, 17)
+
+_LATE_LISTED: Final = 2  # every second customer is on the list of the late studio
+_OUTCOMES: Final = {403: "access_disabled", 404: "not_found", 503: "failed"}
 
 
-def take(archive: Archive, cohorts: pl.DataFrame | None = None) -> None:
-    """Fetch the demo studio into an archive at noon of each of the eight weeks' days up to `NOW`, over HTTP.
+def nights(weeks: int) -> list[datetime]:
+    """Return the times of nightly looks: 04:15 at the studio, up to `LAST_NIGHT`.
+
+    Every class has ended by midnight and none begins before 06:30, so that a look at this hour lies between two days
+    of classes, in summer and in winter.
 
     Args:
-        archive: Where to keep what is fetched.
-        cohorts: Whom to ask for; None: all the studio's customers.
+        weeks: Weeks that the looks last.
     """
-    with serve(limit=None) as studio:
-        for days_ago in reversed(range(DAYS)):
-            studio.now = NOW - timedelta(days=days_ago)
-            fetch_bookings(
-                studio.cohorts if cohorts is None else cohorts,
-                studios=studio,
-                archive=archive,
-                progress=False,
-                requests_per_minute=1_000_000,
-                clock=studio.clock,
+    days = (LAST_NIGHT - timedelta(days=days_ago) for days_ago in reversed(range(7 * weeks)))
+    return [local(day, 4, 15) for day in days]
+
+
+def late_cohorts() -> pl.DataFrame:
+    """Return the list of the studio that marks everything late: columns as in `World.cohorts`."""
+    return late_world().cohorts.gather_every(_LATE_LISTED)
+
+
+def late_world() -> World:
+    """Return what happens at the studio that marks everything late."""
+    return make_world(LATE_SEED, bookkeeping="late")
+
+
+def look(world: World, cohorts: pl.DataFrame, at: datetime, studio: str) -> FetchResult:
+    """Return what a fetch of a list would bring, each customer at the same time.
+
+    Args:
+        world: What happens at the studio.
+        cohorts: The list; those who have not joined yet are left out, as from an analyst's list.
+        at: The time of the fetch.
+        studio: The studio's name.
+    """
+    listed = cohorts.join(world.members(at), on="customer_id", how="semi", maintain_order="left")
+    fetches: list[tuple[object, ...]] = []
+    bookings: list[tuple[object, ...]] = []
+    for customer_id in sorted(listed["customer_id"]):
+        answer = world.answer(customer_id, at)
+        if isinstance(answer, Refusal):
+            attempts = MAX_ATTEMPTS if answer.status >= 500 else 1  # noqa: PLR2004 - a server's error is tried again
+            error = (answer.status, answer.error_code, answer.message, answer.trace_id, attempts)
+            fetches.append((studio, customer_id, at, _OUTCOMES[answer.status], None, *error))
+            continue
+        fetches.append((studio, customer_id, at, "ok", len(answer), 200, None, None, None, 1))
+        bookings += [
+            (
+                *(studio, customer_id, shown.class_slot_id, shown.class_id, shown.booking_id),
+                *(shown.booking_status, shown.class_slot_status, shown.participant_status, at, True),
             )
+            for shown in answer
+        ]
+    fetched = pl.DataFrame(fetches, schema=schema.FETCHES, orient="row")
+    return FetchResult(
+        bookings=pl.DataFrame(bookings, schema=schema.BOOKINGS, orient="row").sort(*CUSTOMER_KEY, "booking_id"),
+        fetches=fetched,
+        cohorts=listed.with_columns(studio=pl.lit(studio)).join(
+            fetched.select(*CUSTOMER_KEY, fetch_outcome="outcome"), on=CUSTOMER_KEY, maintain_order="left"
+        ),
+    )
+
+
+def fill(archive: Archive, world: World, cohorts: pl.DataFrame, times: Iterable[datetime], studio: str) -> None:
+    """Add looks to an archive, and compact it.
+
+    Args:
+        archive: Where to keep them.
+        world: What happens at the studio.
+        cohorts: The list of customers.
+        times: When to look.
+        studio: The studio's name.
+    """
+    for at in times:
+        archive.add(look(world, cohorts, at, studio))
     archive.compact()
     archive.forget([1])  # nobody's id: it removes at once what compacting keeps for another day
 
 
+def main(what: str, where: str) -> None:
+    """Write one of the demo data sets.
+
+    Args:
+        what: ``cohorts``, ``archive``, or ``late`` for the list and the archive of the late studio.
+        where: The csv, or the directory.
+    """
+    match what:
+        case "cohorts":
+            make_world().cohorts.write_csv(where)
+        case "archive":
+            fill(Archive(where), make_world(), make_world().cohorts, nights(WEEKS), STUDIO)
+        case "late":
+            Path(where).mkdir(parents=True, exist_ok=True)
+            late_cohorts().write_csv(Path(where, "cohorts.csv"))
+            fill(Archive(Path(where, "archive")), late_world(), late_cohorts(), nights(LATE_WEEKS), LATE_STUDIO)
+        case _:
+            sys.exit(f"{what!r} is not a demo data set. Choose cohorts, archive or late.")
+
+
 if __name__ == "__main__":
-    what, where = sys.argv[1:]
-    if what == "archive":
-        take(Archive(where))
-    else:
-        make_world().cohorts.write_csv(where)
+    main(*sys.argv[1:])

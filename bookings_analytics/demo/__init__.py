@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bookings_analytics.demo.server import NOW, DemoStudio, serve, serve_forever
+from bookings_analytics.demo.clock import NOW, StudioClock
+from bookings_analytics.demo.server import DemoStudio, serve, serve_forever
 from bookings_analytics.demo.world import SEED, World
 
-__all__ = ["NOW", "SEED", "DemoStudio", "World", "serve", "serve_forever"]
+__all__ = ["NOW", "SEED", "DemoStudio", "StudioClock", "World", "serve", "serve_forever"]
 
 
 def __dir__() -> list[str]:
-    """List what tab completion offers."""
+    """Return the names that tab completion offers."""
     return __all__

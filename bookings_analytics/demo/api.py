@@ -1,4 +1,4 @@
-"""The demo studio's API: the one endpoint of `openapi.json`, answered from the made-up world."""
+"""The demo studio's API: the endpoint of `openapi.json`, answered from the world, and the studio's time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from bookings_analytics.demo.clock import checked
 from bookings_analytics.demo.faults import Faults
+from bookings_analytics.demo.refusals import Refusal, refusal
+from bookings_analytics.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,22 +32,10 @@ if TYPE_CHECKING:
     from bookings_analytics.studios import ApiKey
 
 PATH: Final = "/v1/classes/booking"
+CLOCK_PATH: Final = "/clock"
 
 _KEPT_REQUESTS: Final = 100_000
 _CHUNK_BYTES: Final = 65_536
-
-_ERRORS: Final = {
-    400: ("validation.failed", "Validation of the request failed."),
-    401: ("authentication.failed", "Authentication failed. No api-key, wrong api-key or wrong header name."),
-    403: ("scope.missing", "Authorization failed. The api-key does not have the scope CLASSES_READ."),
-    404: ("not.found", "Entity does not exist."),
-    405: ("method.not.allowed", "This method is not supported."),
-    409: ("concurrent.modification", "Concurrent modification detected. The entity was modified by another request."),
-    429: ("rate.limit.exceeded", "Access denied - rate limit is exceeded."),
-    500: ("unexpected.error", "Unexpected system error."),
-    503: ("service.unavailable", "The service is overloaded. Try again later."),
-}
-_OPTED_OUT: Final = ("openapi.customer.access.disabled", "The customer disabled access by third parties.")
 
 
 @dataclass(slots=True)
@@ -52,11 +43,11 @@ class LoggedRequest:
     """One request that reached the API.
 
     Attributes:
-        arrived_at: When, in seconds of `time.monotonic`.
-        method: The HTTP method.
-        customer_id: The customer asked for; None if the request names none.
-        headers: The request's headers but for the key, names in lower case.
-        status: The status it was answered with; None if it was not (yet).
+        arrived_at: Time of arrival, in seconds of `time.monotonic`.
+        method: HTTP method.
+        customer_id: Customer asked for; None if the request names none.
+        headers: Headers of the request except the key, names in lower case.
+        status: Status of the answer; None if there is none (yet).
     """
 
     arrived_at: float
@@ -70,10 +61,10 @@ class Api:
     """The API as an ASGI application.
 
     Args:
-        world: What the answers are made from.
+        world: What happens at the studio.
         key: The key that requests must carry.
-        clock: Gives the time that answers are of.
-        rate_limit: The speed limit; None for none.
+        clock: Returns the time at the studio.
+        rate_limit: The API's rate limit; None for no limit.
     """
 
     def __init__(
@@ -90,6 +81,9 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope)
+        if request.url.path == CLOCK_PATH:  # no part of the API: no key, no log, no limit
+            await Response(self._clock().isoformat(), media_type="text/plain")(scope, receive, send)
+            return
         customer_id = _customer_id(request)
         headers = {name: value for name, value in request.headers.items() if name != "x-api-key"}
         logged = LoggedRequest(time.monotonic(), request.method, customer_id, headers)
@@ -109,7 +103,7 @@ class Api:
         await response(scope, receive, send)
 
     def _refusal(self, request: Request, now: float) -> Response | None:
-        """Answer whatever does not ask for bookings, or too often."""
+        """Answer requests that do not ask for bookings, or that come too often; None for the others."""
         if not hmac.compare_digest(request.headers.get("x-api-key", "").encode(), self._key.reveal().encode()):
             return _error(401)
         if request.url.path != PATH:
@@ -123,21 +117,22 @@ class Api:
         return None
 
     def _answer(self, request: Request, customer_id: int | None) -> Response:
-        """Answer truly."""
+        """Answer with what the world says."""
         if customer_id is None:
             given = ", ".join(request.query_params.getlist("customerId"))
             return _error(400, reference="customerId", argument=("STRING", given))
-        person = self._world.people.get(customer_id)
-        if person is None or person.access == "unknown":
-            return _error(404, argument=("INTEGER", customer_id))
-        if person.access == "disabled":
-            return _error(403, _OPTED_OUT, argument=("INTEGER", customer_id))
-        bookings = self._world.bookings_of(customer_id, self._clock())
-        return Response(msgspec.json.encode(bookings), media_type="application/json")
+        try:
+            now = checked(self._clock(), name="clock()")
+        except ConfigurationError as error:  # a clock of somebody else's: tell those who ask
+            return _error(Refusal(500, "clock", str(error)))
+        answer = self._world.answer(customer_id, now)
+        if isinstance(answer, Refusal):
+            return _error(answer, argument=("INTEGER", customer_id))
+        return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 def _customer_id(request: Request) -> int | None:
-    """Read the one whole number within int64 that the query must hold."""
+    """Return the one whole number within int64 that the query must hold; None if it does not."""
     match request.query_params.getlist("customerId"):
         case [text] if re.fullmatch(r"-?[0-9]{1,19}", text) and -(2**63) <= int(text) < 2**63:
             return int(text)
@@ -145,23 +140,22 @@ def _customer_id(request: Request) -> int | None:
 
 
 def _error(
-    status: int,
-    said: tuple[str, str] | None = None,
+    what: Refusal | int,
     *,
     reference: str | None = None,
     argument: tuple[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with the specification's ErrorResponse."""
-    code, message = said or _ERRORS.get(status, (f"status.{status}", f"Status {status}."))
-    body: dict[str, Any] = {"errorMessage": message, "errorCode": code, "traceId": f"demo-{status}"}
+    error = what if isinstance(what, Refusal) else refusal(what)
+    body: dict[str, Any] = {"errorMessage": error.message, "errorCode": error.error_code, "traceId": error.trace_id}
     if reference is not None:
         body["reference"] = reference
     if argument is not None:
         kind, value = argument
         body["args"] = [{"value": value}]
         body["typedArgs"] = [{"value": value, "type": kind}]
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
+    return Response(msgspec.json.encode(body), error.status, headers, "application/json")
 
 
 def _as_planned(fault: Fault) -> Response:

@@ -1,4 +1,4 @@
-"""What can go wrong at the demo studio's API, switched on when wanted: wrong answers, and the speed limit."""
+"""What can go wrong at the demo studio's API, switched on when wanted: wrong answers, and the rate limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Window = Literal["sliding", "fixed"]
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """What becomes of a request instead of the true answer; see `Faults.add`."""
+    """What happens to a request instead of the true answer; see `Faults.add`."""
 
     customer_id: int | None
     times: int | None
@@ -51,17 +51,17 @@ class Faults:
         cut_after: int | None = None,
         drop: bool = False,
     ) -> None:
-        """Plan a fault; several that fit the same request are used up one after the other, in this order.
+        """Plan a fault; several that match the same request are used up in the order in which they were planned.
 
         Args:
-            customer_id: Whose requests fail; None: any.
-            times: How many of them; None: all from now on.
-            status: The status of the answer, with the specification's error body if `body` is not given.
-            body: The whole body instead of the true one.
-            headers: Further headers, or other ones, as content-type or location.
-            chunked: Send the body in chunks, without announcing its length.
-            delay: Seconds that the answer takes longer.
-            cut_after: Close the connection after so many bytes of the body, its whole length announced.
+            customer_id: Customer whose requests fail; None for any.
+            times: Number of requests that fail; None for all from now on.
+            status: Status of the answer, with the specification's error body unless `body` is given.
+            body: Whole body in place of the true one.
+            headers: Headers to add or replace, such as content-type or location.
+            chunked: Send the body in chunks, without a content-length.
+            delay: Seconds to wait before answering.
+            cut_after: Close the connection after this many bytes of the body, its full length announced.
             drop: Close the connection without an answer.
         """
         self._planned.append(
@@ -83,7 +83,11 @@ class Faults:
         self._planned.clear()
 
     def take(self, customer_id: int | None) -> Fault | None:
-        """Give the fault of this customer's request that comes now, if there is one."""
+        """Return the fault planned for this request, if any, and count it as used.
+
+        Args:
+            customer_id: Customer that the request asks for; None if it names none.
+        """
         for fault in self._planned:
             if fault.customer_id in (None, customer_id):
                 if fault.times is not None:
@@ -96,7 +100,7 @@ class Faults:
 
 @dataclass(slots=True, kw_only=True)
 class RateLimit:
-    """The API's speed limit: more than `limit` requests within `period` seconds, and none is answered for `lockout`."""
+    """The API's rate limit: after more than `limit` requests in `period` seconds, none is answered for `lockout`."""
 
     limit: int = 1000
     period: float = 60.0
@@ -107,7 +111,11 @@ class RateLimit:
     _locked_until: float = 0.0
 
     def refuse(self, now: float) -> float | None:
-        """Count a request; if it is one too many, tell how many seconds the lock-out still lasts."""
+        """Count a request; return the seconds that the lock-out still lasts, None if the request may pass.
+
+        Args:
+            now: Time of the request, in seconds of `time.monotonic`.
+        """
         if now < self._locked_until:
             return self._locked_until - now
         opened = now - self.period if self.window == "sliding" else now - now % self.period

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-    from bookings_analytics.demo.population import Person, Slot
+    from bookings_analytics.demo.population import Person
+    from bookings_analytics.demo.timetable import Slot
     from bookings_analytics.schema import BookingStatus, ParticipantStatus
 
 # From then on the list is fixed, seats freed later stay empty.
@@ -35,8 +36,9 @@ class Booking:
     person: Person
     slot: Slot
     changes: list[tuple[datetime, BookingStatus]] = field(default_factory=list)
-    came: bool | None = None  # whether they were there, noted down or not; None: not expected
+    came: bool | None = None  # whether they came, recorded or not; None: not expected
     booking_id: int = 0  # numbered in the order of all the studio's bookings
+    deleted_at: datetime | None = None  # from then on the API does not show it
 
     @property
     def status(self) -> BookingStatus:
@@ -50,7 +52,7 @@ class Booking:
 
     @property
     def participant_status(self) -> ParticipantStatus:
-        """What is noted down at the end of the class."""
+        """The attendance that is recorded when the class is marked as completed."""
         if self.came is None or not self.slot.recorded:
             return "UNSET"
         return "PARTICIPATING" if self.came else "NOT_PARTICIPATING"
@@ -80,7 +82,11 @@ class Queue:
         self._closes_at = min(slot.starts_at - LIST_CLOSES, slot.canceled_at or slot.starts_at)
 
     def play(self, requests: Iterable[tuple[datetime, Person]]) -> list[Booking]:
-        """Let everybody ask, cancel, move up and come; return the bookings that were made."""
+        """Play everybody's requests, cancellations and moves up to the end of the class; return the bookings.
+
+        Args:
+            requests: When who asks for a place.
+        """
         for at, person in requests:
             self._plan(at, "ask", Booking(person, self.slot))
         while self._agenda:
@@ -142,7 +148,7 @@ class Queue:
         self._take_seat(at, booking, waited=True)
 
     def _moment_after(self, at: datetime) -> datetime:
-        """Pick when plans change: soon after, or, the more often, shortly before the list closes."""
+        """Draw when plans change: soon after, or more often shortly before the list closes."""
         left = self._closes_at - at
         return at + _SECOND_THOUGHT + left * self._rng.random() ** (3 if self._rng.random() < 1 / 3 else 1 / 3)
 
@@ -150,7 +156,7 @@ class Queue:
         empty = self._free
         for booking in self.bookings:
             if booking.holds_seat:
-                odds = booking.person.miss_odds * self.slot.studio_class.miss_odds
+                odds = booking.person.miss_odds * self.slot.studio_class.miss_odds * self.slot.miss_odds
                 booking.came = self._rng.random() >= _chance(odds)
                 empty += not booking.came
         for booking in self._waiting:
@@ -160,5 +166,5 @@ class Queue:
 
 
 def _chance(odds: float) -> float:
-    """Turn odds into a probability."""
+    """Convert odds into a probability."""
     return odds / (1 + odds)

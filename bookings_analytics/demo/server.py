@@ -8,15 +8,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bookings_analytics.demo.api import Api, LoggedRequest
+from bookings_analytics.demo.api import CLOCK_PATH, Api, LoggedRequest
+from bookings_analytics.demo.clock import NOW, StudioClock, checked
 from bookings_analytics.demo.faults import Faults, RateLimit, Window
-from bookings_analytics.demo.population import FIRST_DAY, LAST_DAY
 from bookings_analytics.demo.world import SEED, World, make_world
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.studios import Studio
@@ -24,24 +23,27 @@ from bookings_analytics.studios import Studio
 if TYPE_CHECKING:
     import asyncio
     from collections import deque
+    from collections.abc import Callable
+    from datetime import datetime
     from types import TracebackType
 
     import polars as pl
 
-NOW: Final = datetime(2026, 6, 17, 12, tzinfo=UTC)  # a Wednesday; eleven weeks into the quarter
+    from bookings_analytics.demo.timetable import Habit
 
 _HOST: Final = "127.0.0.1"
 
 
 class DemoStudio(Studio):
-    """The made-up studio, answering over HTTP until it is closed; as a context manager, until the block ends.
+    """The demo studio, answering over HTTP until it is closed; as a context manager, until the block ends.
 
-    It is a `Studio` and goes wherever one goes. Make it with `serve`.
+    It is a `Studio` and goes wherever one goes. Build it with `serve`.
 
     Attributes:
         world: What really happens at the studio, for tests.
+        clock: Returns the time at the studio: pass it as `clock=` to stamp what is fetched.
         faults: What goes wrong with its API: nothing, until it is switched on.
-        requests: The requests it got, the last 100,000.
+        requests: The requests it received, the last 100,000.
     """
 
     def __init__(
@@ -49,15 +51,14 @@ class DemoStudio(Studio):
         name: str,
         *,
         world: World,
-        now: datetime,
-        running: bool,
+        clock: Callable[[], datetime],
         rate_limit: RateLimit | None,
         api_key: str | None,
         port: int,
     ) -> None:
         self.world: Final = world
-        self._running = running
-        self.now = now
+        self.clock: Final = clock
+        checked(clock(), name="clock()")
         listener = _listen(port)
         try:
             super().__init__(
@@ -68,7 +69,7 @@ class DemoStudio(Studio):
         except ConfigurationError:
             listener.close()
             raise
-        api = Api(world, key=self.api_key, clock=self.clock, rate_limit=rate_limit)
+        api = Api(world, key=self.api_key, clock=clock, rate_limit=rate_limit)
         self.faults: Final[Faults] = api.faults
         self.requests: Final[deque[LoggedRequest]] = api.requests
         self._server = _Server(api)
@@ -78,26 +79,24 @@ class DemoStudio(Studio):
 
     @property
     def cohorts(self) -> pl.DataFrame:
-        """The list of its customers: `customer_id`, `cohort`, `contract`, `age_group`; one row each."""
+        """The list of its customers: ``customer_id``, ``cohort``, ``contract``, ``age_group``; one row each."""
         return self.world.cohorts
+
+    @property
+    def clock_url(self) -> str:
+        """Where it shows its time, for ``BOOKINGS_CLOCK``."""
+        return self.base_url + CLOCK_PATH
 
     @property
     def now(self) -> datetime:
         """The time at the studio (UTC); set it to any time of the studio's months."""
-        return self._now + timedelta(seconds=time.monotonic() - self._set_at) if self._running else self._now
+        return self.clock()
 
     @now.setter
     def now(self, now: datetime) -> None:
-        if now.tzinfo is None or not FIRST_DAY <= now <= LAST_DAY:
-            raise ConfigurationError(
-                f"now={now} is not a time of the demo studio. Give an aware datetime from {FIRST_DAY} to {LAST_DAY}."
-            )
-        self._now = now.astimezone(UTC)
-        self._set_at = time.monotonic()
-
-    def clock(self) -> datetime:
-        """Give the time at the studio: pass it as `clock=` to stamp what is fetched."""
-        return self.now
+        if not isinstance(self.clock, StudioClock):
+            raise ConfigurationError("The time of this studio comes from the clock= it was served with: set it there.")
+        self.clock.set(now)
 
     def close(self) -> None:
         """Stop answering. Closing twice does no harm."""
@@ -118,6 +117,8 @@ def serve(
     name: str = "demo",
     seed: int = SEED,
     now: datetime = NOW,
+    clock: Callable[[], datetime] | None = None,
+    bookkeeping: Habit = "usual",
     new_id_share: float = 0.0,
     limit: int | None = 1000,
     period: float = 60.0,
@@ -129,8 +130,11 @@ def serve(
 
     Args:
         name: The studio's name.
-        seed: The same seed makes the same people, classes and bookings.
+        seed: The same seed builds the same people, classes and bookings.
         now: The time at the studio; it stands still until it is set.
+        clock: Returns the time at the studio, in place of `now`: a `StudioClock` that runs, or any function that
+            returns aware datetimes of the studio's months.
+        bookkeeping: How the office keeps its records: ``"usual"``, ``"late"`` or ``"tidy"``; see `World`.
         new_id_share: Share of those who move up from the waiting list whose place gets a new booking id.
         limit: Requests within `period` that are answered; None for no limit.
         period: Seconds that `limit` is for.
@@ -139,57 +143,73 @@ def serve(
         retry_after: Whether a 429 says how long to wait.
 
     Raises:
-        ConfigurationError: `now` is not a time of the studio's months.
+        ConfigurationError: `now`, or what `clock` returns, is not a time of the studio's months.
 
     Examples:
         >>> from bookings_analytics import demo
         >>> with demo.serve() as studio:
         ...     print(studio.cohorts.height, "customers on", studio.now.date())
         600 customers on 2026-06-17
+        >>> with demo.serve(clock=demo.StudioClock(demo.NOW, speed=3600)) as studio:
+        ...     print(studio.now > demo.NOW)
+        True
     """
     rate_limit = None
     if limit is not None:
         rate_limit = RateLimit(limit=limit, period=period, lockout=lockout, window=window, retry_after=retry_after)
     return DemoStudio(
         name,
-        world=make_world(seed, new_id_share=new_id_share),
-        now=now,
-        running=False,
+        world=make_world(seed, new_id_share=new_id_share, bookkeeping=bookkeeping),
+        clock=StudioClock(now) if clock is None else clock,
         rate_limit=rate_limit,
         api_key=None,
         port=0,
     )
 
 
-def serve_forever(*, port: int = 8765, api_key: str | None = None, seed: int = SEED, now: datetime = NOW) -> None:
-    """Serve the demo studio in a terminal until Ctrl-C; its clock runs on from `now`.
+def serve_forever(
+    *,
+    port: int = 8765,
+    api_key: str | None = None,
+    seed: int = SEED,
+    start: datetime = NOW,
+    speed: float = 1.0,
+) -> None:
+    """Serve the demo studio in a terminal until Ctrl-C; its clock runs on from `start`.
 
     Args:
         port: The port on this machine; 0 for a free one.
         api_key: The key that requests must carry; None makes one.
-        seed: The same seed makes the same people, classes and bookings.
-        now: The time at the studio when it starts.
+        seed: The same seed builds the same people, classes and bookings.
+        start: The time at the studio when it starts, with a time zone.
+        speed: Seconds at the studio for each second here.
 
     Raises:
-        ConfigurationError: The port is taken, or `now` is not a time of the studio's months.
+        ConfigurationError: The port is taken, `start` is not a time of the studio's months, or `speed` is negative.
     """
+    clock = StudioClock(start, speed=speed)
     with DemoStudio(
-        "demo", world=make_world(seed), now=now, running=True, rate_limit=RateLimit(), api_key=api_key, port=port
+        "demo", world=make_world(seed), clock=clock, rate_limit=RateLimit(), api_key=api_key, port=port
     ) as studio:
         sys.stdout.write(
             f"The demo studio answers at {studio.base_url} (its time: {studio.now:%Y-%m-%d %H:%M} UTC). Stop: Ctrl-C.\n"
             f"BOOKINGS_STUDIO={studio.name}\nBOOKINGS_BASE_URL={studio.base_url}\n"
-            f"BOOKINGS_API_KEY={studio.api_key.reveal()}\n"
+            f"BOOKINGS_API_KEY={studio.api_key.reveal()}\nBOOKINGS_CLOCK={studio.clock_url}\n"
         )
         sys.stdout.flush()
+        told = False
         with suppress(KeyboardInterrupt):
             while True:
                 # Not a wait without end: Ctrl-C may reach the other thread, and would not wake this one.
                 time.sleep(0.5)
+                if clock.stopped and not told:
+                    told = True
+                    sys.stdout.write("The studio's last day is reached, and its clock stands still: start it again.\n")
+                    sys.stdout.flush()
 
 
 class _Protocol(H11Protocol):
-    """Hands the connection to the application, which cuts it when a fault asks for that."""
+    """A protocol that hands the connection to the application, which cuts it when a fault asks for that."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)

@@ -1,4 +1,4 @@
-"""What happens at the made-up studio in its five months: made once from a seed, then only looked at."""
+"""What happens at the demo studio in its 37 weeks: built once from a seed, then only looked at."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import msgspec
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.demo import population
+from bookings_analytics.demo import population, timetable
 from bookings_analytics.demo.queueing import Booking, Queue
-from bookings_analytics.schema import BookingStatus, ClassSlotStatus, ParticipantStatus
+from bookings_analytics.demo.refusals import OPTED_OUT, Refusal, refusal
+from bookings_analytics.demo.timetable import BOOKKEEPING, OUTAGE, Habit
+from bookings_analytics.schema import API_WINDOW, BookingStatus, ClassSlotStatus, ParticipantStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from bookings_analytics.demo.population import Slot
+    from bookings_analytics.demo.timetable import Slot
 
 SEED: Final = 14
 
@@ -40,15 +42,21 @@ class World:
     """Everything that really happens at the studio.
 
     Args:
-        seed: The same seed makes the same world.
+        seed: The same seed builds the same world.
         new_id_share: Share of those who move up from the waiting list whose place gets a new booking, and with it
             a new booking id; the others keep theirs.
+        bookkeeping: ``"usual"``: most classes are marked as completed when they end, some hours late, a few days late;
+            a few bookings are deleted early, and the API is down for one night. ``"late"``: every class is marked one
+            to four days late. ``"tidy"``: nothing late, nothing deleted, never down. People, classes and bookings of
+            one seed are the same in all three.
     """
 
-    def __init__(self, seed: int = SEED, *, new_id_share: float = 0.0) -> None:
+    def __init__(self, seed: int = SEED, *, new_id_share: float = 0.0, bookkeeping: Habit = "usual") -> None:
         rng = random.Random(seed)  # noqa: S311 - a made-up studio, no secret
+        office = random.Random(f"office {seed}")  # noqa: S311 - as above
+        self.bookkeeping: Final = BOOKKEEPING[bookkeeping]
         people = population.make_people(rng)
-        slots = population.make_slots(rng)
+        slots = timetable.make_slots(rng, office, self.bookkeeping)
         requests = population.make_requests(rng, people, slots)
         bookings = [
             booking
@@ -61,21 +69,52 @@ class World:
         self._by_customer: defaultdict[int, list[Booking]] = defaultdict(list)
         for booking_id, booking in enumerate(self.bookings, start=880_001):
             booking.booking_id = booking_id
+            changed_at, _ = booking.changes[-1]
+            booking.deleted_at = timetable.deletion(office, self.bookkeeping, booking.slot, changed_at)
             self._by_customer[booking.person.customer_id].append(booking)
 
+    def answer(self, customer_id: int, at: datetime) -> list[ClassSlotBooking] | Refusal:
+        """Return what the API answers for a customer at a time.
+
+        Args:
+            customer_id: The customer asked for.
+            at: The time at the studio, with a time zone.
+        """
+        if self.bookkeeping.outage and OUTAGE[0] <= at < OUTAGE[1]:
+            return refusal(503)
+        person = self.people.get(customer_id)
+        if person is None or person.access == "unknown" or at < person.joined_at:
+            return refusal(404)
+        return OPTED_OUT if person.access == "disabled" else self.bookings_of(customer_id, at)
+
     def bookings_of(self, customer_id: int, at: datetime) -> list[ClassSlotBooking]:
-        """Give what the API shows of a customer at a time: bookings made by then, of slots within two weeks of it."""
+        """Return what the API shows of a customer at a time: bookings made by then, of slots within two weeks of it.
+
+        Args:
+            customer_id: A customer who can be read.
+            at: The time at the studio, with a time zone.
+        """
         return [
             _as_seen(booking, at)
             for booking in self._by_customer.get(customer_id, ())
             if booking.changes[0][0] <= at
-            and booking.slot.starts_at >= at - population.WINDOW
-            and booking.slot.ends_at <= at + population.WINDOW
+            and booking.slot.starts_at >= at - API_WINDOW
+            and booking.slot.ends_at <= at + API_WINDOW
+            and (booking.deleted_at is None or at < booking.deleted_at)
         ]
+
+    def members(self, at: datetime) -> pl.DataFrame:
+        """Return the list an analyst would have at a time: the rows of `cohorts` of those who have joined by then.
+
+        Args:
+            at: The time at the studio, with a time zone.
+        """
+        joined = [person.joined_at <= at for person in self.people.values()]
+        return self.cohorts.filter(joined)
 
     @cached_property
     def cohorts(self) -> pl.DataFrame:
-        """The list an analyst would have: `customer_id`, `cohort`, and their own `contract` and `age_group`."""
+        """The list an analyst would have: ``customer_id``, ``cohort``, and their own ``contract`` and ``age_group``."""
         return pl.DataFrame(
             [(person.customer_id, person.cohort, person.contract, person.age_group) for person in self.people.values()],
             schema={"customer_id": pl.Int64, "cohort": pl.String, "contract": pl.String, "age_group": pl.String},
@@ -83,8 +122,28 @@ class World:
         )
 
     @cached_property
+    def timetable(self) -> pl.DataFrame:
+        """Every slot: one row per ``class_slot_id``, by time.
+
+        The columns beside the ids: ``starts_at``, ``ends_at``, ``marked_at`` (from when the API shows it as COMPLETED),
+        ``canceled_at`` (null if it takes place; if not, ``marked_at`` says nothing), ``recorded``.
+        """
+        times = dict.fromkeys(("starts_at", "ends_at", "marked_at", "canceled_at"), schema.TIMESTAMP)
+        return pl.DataFrame(
+            [
+                (
+                    *(slot.class_slot_id, slot.studio_class.class_id, slot.starts_at, slot.ends_at),
+                    *(slot.marked_at, slot.canceled_at, slot.recorded),
+                )
+                for slot in self.slots
+            ],
+            schema={"class_slot_id": pl.Int64, "class_id": pl.Int64, **times, "recorded": pl.Boolean},
+            orient="row",
+        )
+
+    @cached_property
     def changes(self) -> pl.DataFrame:
-        """Every status that every booking ever had: one row per `booking_id` and `changed_at`."""
+        """Every status that every booking ever had: one row per ``booking_id`` and ``changed_at``."""
         return _frame(
             [
                 (*_ids(booking), changed_at, status)
@@ -96,9 +155,9 @@ class World:
 
     @cached_property
     def attendance(self) -> pl.DataFrame:
-        """Whether those who were expected came, noted down or not: one row per seat, or person let in from the list.
+        """Whether those who were expected came, recorded or not: one row per seat, or person let in from the list.
 
-        The columns beside the ids: `came`, and `recorded`, whether the API ever shows it.
+        The columns beside the ids: ``came``, and ``recorded``, whether the API ever shows it.
         """
         return _frame(
             [
@@ -113,9 +172,9 @@ class World:
     def waits(self) -> pl.DataFrame:
         """Every stay on a waiting list: one row per booking that began there.
 
-        The columns beside the ids: `started_at`; `ended_at`, when it ended by moving up, by withdrawing, or with its
-        slot; `closed_at`, when its slot was over or canceled; and `wait_outcome`, what `domain.md` calls it from
-        then on (converted: a seat in that slot later than `started_at`, or let in from the list and recorded).
+        The columns beside the ids: ``started_at``; ``ended_at``, when it ended by moving up, by withdrawing, or with
+        its slot; ``closed_at``, when its slot was over or canceled, marked or not; and ``wait_outcome`` from then on
+        (converted: a seat in that slot later than ``started_at``, or let in from the list and recorded).
         """
         last_seat = {
             (booking.person.customer_id, booking.slot.class_slot_id): changed_at
@@ -128,7 +187,7 @@ class World:
             place = booking.person.customer_id, booking.slot.class_slot_id
             if booking.slot.canceled_at is not None:
                 return "slot_canceled"
-            if last_seat.get(place, population.FIRST_DAY) > booking.changes[0][0]:
+            if last_seat.get(place, timetable.FIRST_DAY) > booking.changes[0][0]:
                 return "converted"
             if booking.participant_status == "PARTICIPATING":
                 return "converted"
@@ -146,16 +205,22 @@ class World:
 
 
 @lru_cache(maxsize=8)
-def make_world(seed: int = SEED, *, new_id_share: float = 0.0) -> World:
-    """Make a world, or give the one made before: nothing changes in it."""
-    return World(seed, new_id_share=new_id_share)
+def make_world(seed: int = SEED, *, new_id_share: float = 0.0, bookkeeping: Habit = "usual") -> World:
+    """Return the world of a seed; built once, since nothing changes in it.
+
+    Args:
+        seed: The same seed builds the same world.
+        new_id_share: Share of those who move up whose place gets a new booking id.
+        bookkeeping: How the office keeps its records: ``"usual"``, ``"late"`` or ``"tidy"``; see `World`.
+    """
+    return World(seed, new_id_share=new_id_share, bookkeeping=bookkeeping)
 
 
 def _slot_status(slot: Slot, at: datetime) -> ClassSlotStatus:
-    """Give a slot's status at a time."""
-    if slot.canceled_at is not None and slot.canceled_at <= at:
-        return "CANCELED"
-    return "COMPLETED" if slot.ends_at <= at else "PLANNED"
+    """Return a slot's status at a time."""
+    if slot.canceled_at is not None:
+        return "CANCELED" if slot.canceled_at <= at else "PLANNED"
+    return "COMPLETED" if slot.marked_at <= at else "PLANNED"
 
 
 def _as_seen(booking: Booking, at: datetime) -> ClassSlotBooking:

@@ -92,7 +92,7 @@ def waits(studios: int) -> pl.DataFrame:
         "holds_seat_seen": covered("conversion_rate", "seat_seen"),
         "holds_seat_at_all": covered("conversion_rate", "seat_at_all"),
     }
-    worlds = (World(SEED + studio) for studio in range(studios))
+    worlds = (World(SEED + studio, bookkeeping="tidy") for studio in range(studios))
     watched = pl.DataFrame(
         [
             {"fetched": fetched, **row}
