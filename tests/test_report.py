@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from datetime import UTC, datetime
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import papermill  # type: ignore[import-untyped]  # it ships no types
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
-from bookings_analytics import cli
+from bookings_analytics import cli, schema
 from bookings_analytics.notebook import bundled as bundle
+from bookings_analytics.results import FetchResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +71,7 @@ def test_each_notebook_becomes_a_page_with_folded_code_and_pictures_and_an_index
     picture = (tmp_path / "out/01_seats-1.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert re.search(rb"Description\0{5}Seats that stayed empty[^\0]* 12 in 40", picture)
-    assert "<details><summary>Code</summary>" in words
+    assert "<details><summary>Code of this page</summary>" in words
     assert "<pre>&lt;b&gt;bold&lt;/b&gt;\n</pre>" in words
     assert 'href="01_seats.html"' in index
     assert 'href="02_words.html"' in index
@@ -79,8 +83,24 @@ def test_each_notebook_becomes_a_page_with_folded_code_and_pictures_and_an_index
 @pytest.fixture
 def members(tmp_path: Path) -> str:
     path = tmp_path / "members.csv"
-    path.write_text("customer_id\n1\n", "utf-8")
+    path.write_text("customer_id,contract\n1,plus\n", "utf-8")
     return str(path)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> str:
+    """An archive of one fetch, of customer 1 on 20 May 2026, who has a booking of class 7."""
+    ids = {"studio": "mitte", "customer_id": 1}
+    booking = ids | {"class_slot_id": 70, "class_id": 7, "booking_id": 700, "booking_status": "BOOKED"}
+    slot = {"class_slot_status": "COMPLETED", "participant_status": "PARTICIPATING", "visible": True}
+    fetch = {"outcome": "ok", "n_bookings": 1, "http_status": 200, "attempts": 1}
+    empty = {"error_code": None, "message": None, "trace_id": None}
+    when = datetime(2026, 5, 20, 2, tzinfo=UTC)
+    bookings = pl.DataFrame([booking | slot | {"observed_at": when}], schema=schema.BOOKINGS)
+    fetches = pl.DataFrame([ids | fetch | empty | {"fetched_at": when}], schema=schema.FETCHES)
+    archive = tmp_path / "kept"
+    ba.Archive(archive).add(FetchResult(bookings, fetches, pl.DataFrame(schema=schema.RESULT_COHORTS)))
+    return str(archive)
 
 
 @pytest.fixture
@@ -89,12 +109,12 @@ def _address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
 
 
-@pytest.mark.usefixtures("members", "_address_and_key")
+@pytest.mark.usefixtures("members", "kept", "_address_and_key")
 def test_every_option_reaches_the_notebooks_and_the_key_stays_in_the_environment(
     bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "classes.csv").write_text("class_id,title\n", "utf-8")
+    (tmp_path / "classes.csv").write_text("class_id,title\n7,Yoga\n", "utf-8")
     write(bundled, "01", PARAMETERS, SHOW, "import os; print(len(os.environ['BOOKINGS_API_KEY']))")
     options = ["--cohorts", "members.csv", "--archive", "kept", "--studio", "mitte", "--since", "2026-05-01"]
     run(tmp_path / "out", *options, "--by", "contract", "--classes", "classes.csv")
@@ -109,11 +129,11 @@ def test_every_option_reaches_the_notebooks_and_the_key_stays_in_the_environment
 
 
 def test_an_archive_of_an_object_store_is_left_as_it_is_and_the_demos_titles_are_not_taken_for_ones_own(
-    bundled: Path, tmp_path: Path, members: str
+    bundled: Path, tmp_path: Path, members: str, kept: str
 ) -> None:
     write(bundled, "01", PARAMETERS.replace("class_file = None", "class_file = 'demo.csv'"), SHOW)
-    run(tmp_path / "out", "--cohorts", members, "--archive", "s3://bucket/kept")
-    assert "None, &#x27;s3://bucket/kept&#x27;, None" in (tmp_path / "out/01.html").read_text("utf-8")
+    run(tmp_path / "out", "--cohorts", members, "--archive", f"file://{kept}")
+    assert f"None, &#x27;file://{kept}&#x27;, None" in (tmp_path / "out/01.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -127,10 +147,11 @@ def test_an_archive_of_an_object_store_is_left_as_it_is_and_the_demos_titles_are
         ),
     ],
 )
-@pytest.mark.usefixtures("_address_and_key")
+@pytest.mark.usefixtures("_address_and_key", "members", "kept")
 def test_of_ones_own_customers_it_has_what_can_be_read(
-    bundled: Path, members: str, where: list[str], pages: list[str], told: dict[str, str]
+    bundled: Path, monkeypatch: pytest.MonkeyPatch, where: list[str], pages: list[str], told: dict[str, str]
 ) -> None:
+    monkeypatch.chdir(bundled.parent)
     out = bundled.parent / "out"
     for name, parameters in {
         "00": "demo_list = 'of the demo'",
@@ -139,7 +160,7 @@ def test_of_ones_own_customers_it_has_what_can_be_read(
         "03": "cohort_file = None\narchive_path = None",
     }.items():
         write(bundled, name, parameters, "print(1)")
-    output = run(out, "--cohorts", members, *where)
+    output = run(out, "--cohorts", "members.csv", *where)
     assert sorted(path.stem for path in out.glob("0*.html")) == pages
     for name, why in told.items():
         assert f"{name} was left out: {why}." in output
@@ -147,7 +168,9 @@ def test_of_ones_own_customers_it_has_what_can_be_read(
 
 
 @pytest.mark.usefixtures("_address_and_key")
-def test_the_api_is_asked_by_one_notebook_only_and_the_others_read_what_it_kept(bundled: Path, members: str) -> None:
+def test_the_api_is_asked_by_one_notebook_only_and_the_others_read_what_it_kept(
+    bundled: Path, members: str, kept: str
+) -> None:
     out = bundled.parent / "out"
     write(bundled, "01", "cohort_file = None\nbase_url = None\nkeep_in = None", "print(keep_in)")
     write(bundled, "02", "cohort_file = None\nbase_url = None\narchive_path = None", "print(archive_path)")
@@ -157,28 +180,28 @@ def test_the_api_is_asked_by_one_notebook_only_and_the_others_read_what_it_kept(
     )
     assert first == second
     assert first != ["None"]
-    run(out, "--cohorts", members, "--studio", "mitte", "--archive", "s3://bucket/kept")
+    run(out, "--cohorts", members, "--studio", "mitte", "--archive", kept)
     assert "<pre>None\n" in (out / "01.html").read_text("utf-8"), "an archive of one's own is read only"
-    assert "<pre>s3://bucket/kept\n" in (out / "02.html").read_text("utf-8")
+    assert f"<pre>{kept}\n" in (out / "02.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("option", ["--archive", "--studio", "--classes"])
 def test_where_to_read_without_whom_is_refused(tmp_path: Path, option: str) -> None:
     with pytest.raises(
-        ba.ConfigurationError, match=f"{option} is about customers of your own. Name them with --cohorts"
+        ba.ConfigurationError, match=f"{option} goes with a list of your own customers. Name it with --cohorts"
     ):
         run(tmp_path / "out", option, "anything")
     assert not (tmp_path / "out").exists()
 
 
 def test_whom_without_where_to_read_is_refused(tmp_path: Path, members: str) -> None:
-    with pytest.raises(ba.ConfigurationError, match="Say where: --archive or --studio"):
+    with pytest.raises(ba.ConfigurationError, match="Add --archive or --studio"):
         run(tmp_path / "out", "--cohorts", members)
 
 
 @pytest.mark.usefixtures("_address_and_key")
 def test_a_first_day_without_an_archive_is_refused(tmp_path: Path, members: str) -> None:
-    with pytest.raises(ba.ConfigurationError, match="--since looks at a part of an archive"):
+    with pytest.raises(ba.ConfigurationError, match="--since limits what is read from an archive"):
         run(tmp_path / "out", "--cohorts", members, "--studio", "mitte", "--since", "2026-05-01")
 
 
@@ -231,3 +254,97 @@ def test_a_studio_without_address_and_key_is_refused(
     monkeypatch.delenv("BOOKINGS_API_KEY", raising=False)
     with pytest.raises(ba.ConfigurationError, match="BOOKINGS_BASE_URL and BOOKINGS_API_KEY in the environment"):
         run(tmp_path / "out", "--cohorts", members, "--studio", "mitte")
+
+
+class TestNothingToReportOn:
+    """Refused before any notebook runs, in the terms of the command line; nothing is written."""
+
+    @pytest.fixture(autouse=True)
+    def _a_notebook(self, bundled: Path) -> None:
+        write(bundled, "01", PARAMETERS, "1 / 0")
+
+    def refused(self, folder: Path, *options: str) -> str:
+        with pytest.raises(ba.ConfigurationError) as raised:
+            run(folder / "out", *options)
+        assert not (folder / "out").exists()
+        return str(raised.value)
+
+    def test_an_archive_that_is_not_there(self, tmp_path: Path, members: str) -> None:
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", str(tmp_path / "typo"))
+        assert "typo: there is no archive. Check the path" in message
+        assert not (tmp_path / "typo").exists()
+
+    def test_an_archive_that_everybody_was_removed_from(self, tmp_path: Path, members: str, kept: str) -> None:
+        ba.Archive(kept).forget([1])
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept)
+        assert "the archive is empty. Fill it first" in message
+
+    def test_an_archive_of_other_customers(self, tmp_path: Path, kept: str) -> None:
+        (tmp_path / "others.csv").write_text("customer_id\n2\n", "utf-8")
+        message = self.refused(tmp_path, "--cohorts", str(tmp_path / "others.csv"), "--archive", kept)
+        assert "no fetch of any customer on the list" in message
+
+    def test_an_archive_that_ends_before_the_first_day(self, tmp_path: Path, members: str, kept: str) -> None:
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--since", "2030-01-01")
+        assert message.startswith("--since 2030-01-01: the archive's last fetch is of 2026-05-20.")
+
+    def test_a_column_that_the_list_has_not(self, tmp_path: Path, members: str, kept: str) -> None:
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--by", "tariff")
+        assert message == f"--by tariff: {members} has no such column. Choose one of cohort, studio, contract."
+
+    def test_titles_of_other_classes(self, tmp_path: Path, members: str, kept: str) -> None:
+        (tmp_path / "titles.csv").write_text("class_id,title\n8,Yoga\n", "utf-8")
+        titles = str(tmp_path / "titles.csv")
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--classes", titles)
+        assert "none of its 1 class ids is in the archive, which has 7 and so on" in message
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)> A*B [x](javascript:alert(1)) <!--<script>"
+NAMES_SHOWN = f"""import bookings_analytics as ba, polars as pl
+name = {HOSTILE!r}
+ba.notebook.setup()
+outcomes = pl.DataFrame({{"studio": name, "customer_id": [1, 2], "class_id": 7, "outcome": ["attended", "no_show"]}})
+cohorts = pl.DataFrame({{"customer_id": [1, 2], "cohort": [name, "b"]}})
+rates = ba.no_shows(outcomes, cohorts, by="cohort")"""
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes; what a script element holds is text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_name_of_a_list_is_shown_as_it_is_and_runs_as_nothing(bundled: Path, tmp_path: Path) -> None:
+    shown = ["ba.notebook.findings(rates)", "ba.notebook.table(rates, names={7: name})", "cohorts", "print(name)"]
+    raw = "from IPython.display import Markdown\nMarkdown(name)"  # of an analyst's own cell
+    write(bundled, "01", PARAMETERS, NAMES_SHOWN, *shown, "ba.charts.no_shows(rates)", raw)
+    run(tmp_path / "out")
+
+    for file in ("01.html", "index.html"):
+        page = Elements((tmp_path / "out" / file).read_text("utf-8"))
+        assert not [attributes for _, attributes in page.found if any(name.startswith("on") for name in attributes)]
+        assert not [a for tag, a in page.found if tag == "img" and not (a["src"] or "").startswith("data:image/png")]
+        links = {attributes.get("href") for tag, attributes in page.found if tag == "a"}
+        assert links <= {"index.html", "01.html", "#harmful-link"}
+        assert "<img src=x onerror=alert(1)> A*B [x](javascript:alert(1))" in page.text
+    page = Elements((tmp_path / "out/01.html").read_text("utf-8"))
+    assert [a for tag, a in page.found if tag == "script"] == [{"type": "application/json"}, {}, {}]
+
+
+def test_the_first_page_has_the_answer_of_each_page(bundled: Path, tmp_path: Path) -> None:
+    answer = "from IPython.display import Markdown\nMarkdown('**9% of the seats** were no-shows.\\n\\n- More.')"
+    write(bundled, "01", PARAMETERS, answer)
+    run(tmp_path / "out")
+    index = (tmp_path / "out/index.html").read_text("utf-8")
+    assert re.search(r"<h2><a href=\"01.html\">.*</h2>\n<p><strong>9% of the seats</strong> were no-shows.</p>", index)
+    assert "More" not in index

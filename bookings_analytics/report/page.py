@@ -1,4 +1,4 @@
-"""One executed notebook as one HTML page that needs no other file and no internet; and the index of such pages."""
+"""One executed notebook as one HTML page that needs no other file and no internet."""
 
 from __future__ import annotations
 
@@ -27,12 +27,17 @@ figure, .wide { margin: 1rem 0; overflow-x: auto }
 figure img { max-width: 100%; height: auto }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.5rem 0 }
 code, pre { font-family: ui-monospace, monospace; font-size: 0.9em }
-details { margin: 0.5rem 0; color: #5c5c5c; font-size: 0.9em }
+details { margin: 2rem 0; color: #5c5c5c; font-size: 0.9em }
+figure details { margin: 0 }
 table { border-collapse: collapse; border: 0; margin: 0.5rem 0; font-size: 0.9em }
 th, td { padding: 0.2rem 0.7rem; border: 0; border-bottom: 1px solid #e4e4e4; text-align: left }
 .dataframe :is(th, td) { text-align: right }
 summary:focus-visible, a:focus-visible { outline: 2px solid #00558a }
-@media print { details { display: none } }
+@media print {
+  details, nav { display: none }
+  figure, tr, li { break-inside: avoid }
+  h1, h2, h3, h2 + p, h3 + p { break-after: avoid }
+}
 """
 # The picture stays wherever scripts don't run: in a mail, in print.
 _DRAW: Final = """
@@ -49,31 +54,41 @@ for (const figure of document.querySelectorAll("figure")) {
 
 
 def title_of(notebook: Mapping[str, Any]) -> str:
-    """Give a notebook's first heading, which is what its first cell starts with."""
+    """Return a notebook's title: the heading that its first cell starts with."""
     heading: str = notebook["cells"][0]["source"].partition("\n")[0]
     return heading.removeprefix("#").strip()
 
 
 def charts_of(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Give the outputs that are charts, in their order."""
-    return [output for cell in notebook["cells"] for output in cell.get("outputs", ()) if _is_chart(output)]
+    """List the outputs that are charts, in their order."""
+    return [output for output in _outputs(notebook) if _is_chart(output)]
+
+
+def answer_of(notebook: Mapping[str, Any]) -> str:
+    """Return the first paragraph that the notebook wrote in words, as Markdown; empty without one."""
+    written = (output["data"]["text/markdown"] for output in _outputs(notebook) if _is_markdown(output))
+    paragraph: str = next(written, "").strip().partition("\n\n")[0]
+    return paragraph
 
 
 def page(notebook: Mapping[str, Any]) -> str:
-    """Write an executed notebook as a page: its words, tables and charts, with the code folded away."""
+    """Write an executed notebook as a page: its words, tables and charts, with all code folded away at the end."""
     body = "\n".join(part for cell in notebook["cells"] for part in _cell(cell))
+    code = "\n\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    folded = f"<details><summary>Code of this page</summary><pre><code>{escape(code)}</code></pre></details>"
     scripts = f"<script>{_bundle()}</script>\n<script>{_DRAW}</script>" if charts_of(notebook) else ""
     nav = '<nav aria-label="Report"><a href="index.html">All pages of this report</a></nav>'
-    return _document(title_of(notebook), f"{nav}\n{body}", scripts)
+    return document(title_of(notebook), f"{nav}\n{body}\n{folded}", scripts)
 
 
-def index(pages: Mapping[str, str], *, note: str) -> str:
-    """Write the list of a report's pages: file name to title."""
-    entries = "\n".join(f'<li><a href="{escape(name)}">{escape(title)}</a></li>' for name, title in pages.items())
-    return _document("Report", f"<h1>Report</h1>\n<p>{escape(note)}</p>\n<ul>\n{entries}\n</ul>")
+def document(title: str, body: str, scripts: str = "") -> str:
+    """Write a whole HTML document around what its body holds.
 
-
-def _document(title: str, body: str, scripts: str = "") -> str:
+    Args:
+        title: The title as text.
+        body: What is shown, as HTML.
+        scripts: Script elements to run after it.
+    """
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -82,13 +97,22 @@ def _document(title: str, body: str, scripts: str = "") -> str:
     )
 
 
+def prose(markdown: str) -> str:
+    """Write Markdown as HTML; HTML in it is shown as text, since names of customers' lists may be part of it."""
+    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
+    return str(MarkdownWithMath(renderer=renderer).render(markdown)).replace('.ipynb">', '.html">')
+
+
+def _outputs(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+
+
 def _cell(cell: Mapping[str, Any]) -> Iterator[str]:
     if "remove_cell" in cell["metadata"].get("tags", ()):  # nbconvert's name for it: what to change in the notebook
         return
     if cell["cell_type"] == "markdown":
-        yield _prose(cell["source"])
+        yield prose(cell["source"])
     elif cell["cell_type"] == "code":
-        yield f"<details><summary>Code</summary><pre><code>{escape(cell['source'])}</code></pre></details>"
         yield from filter(None, map(_output, cell["outputs"]))
 
 
@@ -100,29 +124,28 @@ def _output(output: Mapping[str, Any]) -> str:
         picture = f'<img src="data:image/png;base64,{data["image/png"].strip()}" alt="{escape(data["text/plain"])}">'
         spec = _for_script(data[VEGA_LITE] | {"$schema": _SCHEMA})
         return f'<figure>{picture}<script type="application/json">{spec}</script></figure>'
-    if "text/markdown" in data:
-        return _prose(data["text/markdown"])
+    if _is_markdown(output):
+        return prose(data["text/markdown"])
     if "text/html" in data:
         return f'<div class="wide" tabindex="0">{data["text/html"]}</div>'
     plain = data.get("text/plain", "").strip()
     return f"<pre>{escape(plain)}</pre>" if plain else ""
 
 
-def _prose(markdown: str) -> str:
-    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
-    return str(MarkdownWithMath(renderer=renderer).render(markdown)).replace('.ipynb">', '.html">')
-
-
 def _is_chart(output: Mapping[str, Any]) -> bool:
     return VEGA_LITE in output.get("data", {})
 
 
+def _is_markdown(output: Mapping[str, Any]) -> bool:
+    return "text/markdown" in output.get("data", {})
+
+
 def _for_script(spec: object) -> str:
-    """Write JSON that can't end the script element it stands in."""
-    return json.dumps(spec, ensure_ascii=False).replace("</", "<\\/")
+    """Write JSON that can neither end the script element it stands in nor begin a comment or another one in it."""
+    return json.dumps(spec, ensure_ascii=False).replace("<", "\\u003c")
 
 
 @cache
 def _bundle() -> str:
-    """Give Vega, Vega-Lite and Vega-Embed as one script, which takes a second to make."""
+    """Bundle Vega, Vega-Lite and Vega-Embed as one script, which takes a second."""
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VERSION))

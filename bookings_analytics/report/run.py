@@ -18,7 +18,9 @@ from papermill.exceptions import PapermillExecutionError  # type: ignore[import-
 
 from bookings_analytics.errors import ConfigurationError, ReportError
 from bookings_analytics.notebook import bundled
-from bookings_analytics.report.page import charts_of, index, page, title_of
+from bookings_analytics.report.inputs import check_archive, check_list
+from bookings_analytics.report.page import charts_of, page
+from bookings_analytics.report.summary import Entry, index
 from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from bookings_analytics.wording import counted
 
@@ -29,7 +31,7 @@ _KERNEL: Final = "python3"
 
 
 class _OwnKernels(AsyncKernelManager):
-    """Knows this environment's kernel alone, not one of that name registered for the user."""
+    """The kernel of this environment, not one of the same name that is registered for the user."""
 
     def _kernel_spec_manager_default(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[str(Path(sys.prefix, "share", "jupyter", "kernels"))])
@@ -46,30 +48,36 @@ def write_report(
     by: str | None = None,
     tell: Callable[[str], None],
 ) -> None:
-    """Run the bundled notebooks and write their pages, their charts as pictures for mail, and an index of the pages.
+    """Run the bundled notebooks; write a page for each, its charts as pictures for mail, and a first page.
 
     Without a cohort list all of them run on the demo data. With one, those run that are about its customers and can
-    read them: from the archive, or else from the studio. A notebook gets those of the parameters that it has. The key
-    goes to it by the environment alone.
+    read them: from the archive, or else from the studio. A notebook receives those of the parameters that it has; the
+    key reaches it through the environment alone.
 
     Args:
         folder: Where to write; pages of an earlier report there are replaced.
-        cohorts: The cohort list; None is the demo's.
+        cohorts: The cohort list; None: the demo's.
         archive: The archive's directory or URL.
         studio: The name of a studio, its base URL and key being in the environment.
-        classes: A csv with the classes' titles; with None, an analyst's own classes go by number.
-        since: The first day to look at; None for all.
-        by: The column of the cohort list to group by; None keeps what each notebook has.
-        tell: Called with what was written, and what was left out.
+        classes: A list with the classes' titles; None: classes go by number.
+        since: The first day to look at; None: all that was kept.
+        by: The column of the cohort list to group by; None: the one that each notebook names.
+        tell: Called with each line about what was written or left out.
 
     Raises:
-        ConfigurationError: A parameter can't be used.
+        ArchiveError: The archive can't be read.
+        CohortError: The cohort list or the titles can't be used.
+        ConfigurationError: A parameter can't be used, or there is nothing to report on. No notebook has run then.
         ReportError: A cell failed.
     """
     given = _parameters(cohorts=cohorts, archive=archive, studio=studio, classes=classes, since=since, by=by)
+    if cohorts is not None or by is not None:
+        listed = check_list(cohorts or bundled.bundled() / "data" / "cohorts.csv", by=by)
+        if archive is not None:
+            check_archive(archive, listed, since=since, classes=classes)
     note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
     folder.mkdir(parents=True, exist_ok=True)
-    pages: dict[str, str] = {}
+    entries: list[Entry] = []
     with tempfile.TemporaryDirectory() as kept:
         # Only the first notebook asks the API: several processes would not know of each other's share of its limit.
         shared = {"keep_in": kept, "archive_path": kept} if studio and not archive else {}
@@ -83,14 +91,14 @@ def write_report(
             (folder / f"{path.stem}.html").write_text(page(executed), "utf-8")
             for i, chart in enumerate(charts_of(executed), 1):
                 (folder / f"{path.stem}-{i}.png").write_bytes(base64.b64decode(chart["data"]["image/png"]))
-            pages[f"{path.stem}.html"] = title_of(executed)
-            (folder / "index.html").write_text(index(pages, note=note), "utf-8")
+            entries.append(Entry.of(f"{path.stem}.html", executed))
+            (folder / "index.html").write_text(index(entries, note=note), "utf-8")
             tell(f"{folder / path.stem}.html")
-    tell(f"{folder / 'index.html'}: {counted(len(pages), 'page')}")
+    tell(f"{folder / 'index.html'}: {counted(len(entries), 'page')}")
 
 
 def _unfit(names: set[str], given: Mapping[str, str | None]) -> str | None:
-    """Say why a notebook with these parameters can't be about the analyst's own customers; None if it can."""
+    """Explain why a notebook with these parameters can't be about the analyst's own customers; None if it can."""
     if "cohort_file" not in given:
         return None
     if "cohort_file" not in names:
@@ -110,18 +118,20 @@ def _parameters(
     since: date | None,
     by: str | None,
 ) -> dict[str, str | None]:
-    """Give the notebooks' parameters that the options set."""
+    """Collect the notebooks' parameters that the options set."""
     parameters: dict[str, str | None] = {}
     if cohorts is not None:
         parameters |= {"cohort_file": _file("--cohorts", cohorts), "class_file": _file("--classes", classes)}
         if archive is None and studio is None:
-            raise ConfigurationError("--cohorts says who is asked about. Say where: --archive or --studio.")
+            raise ConfigurationError(
+                "--cohorts names the customers, not where their bookings are. Add --archive or --studio."
+            )
         if archive is None and since is not None:
             raise ConfigurationError(
-                "--since looks at a part of an archive, and the API shows no past. Name --archive."
+                "--since limits what is read from an archive; the API shows no past. Add --archive, or drop --since."
             )
     elif own := [name for name, value in (("archive", archive), ("studio", studio), ("classes", classes)) if value]:
-        raise ConfigurationError(f"--{own[0]} is about customers of your own. Name them with --cohorts.")
+        raise ConfigurationError(f"--{own[0]} goes with a list of your own customers. Name it with --cohorts.")
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is
         parameters["archive_path"] = archive if "://" in archive else str(Path(archive).resolve())
     if studio is not None:
@@ -140,12 +150,12 @@ def _file(option: str, path: Path | None) -> str | None:
     if path is None:
         return None
     if not path.is_file():
-        raise ConfigurationError(f"{option} {path} is not a file. Name one that is there.")
+        raise ConfigurationError(f"{option} {path} is not a file. Check the path.")
     return str(path.resolve())
 
 
 def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapping[str, Any]:
-    """Run a notebook in a kernel of this environment, showing how many of its cells are done."""
+    """Run a notebook in a kernel of this environment, with a bar of its cells in a terminal."""
     try:
         executed: Mapping[str, Any] = papermill.execute_notebook(
             path,
@@ -154,13 +164,13 @@ def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapp
             cwd=path.parent,
             kernel_name=_KERNEL,
             kernel_manager_class=_OwnKernels,
-            progress_bar={"desc": path.stem},
+            progress_bar={"desc": path.stem} if sys.stderr.isatty() else False,
             extra_arguments=["--log-level=ERROR"],  # a kernel warns of what nobody outside this machine can reach
         )
     except PapermillExecutionError as error:
         raise ReportError(
             f"{path.stem}, cell [{error.exec_count}], stopped with {error.ename}: {error.evalue}\n"
-            f"The pages finished before it are in {folder}. Mend what it says, and run the report again."
+            f"The pages finished before it are in {folder}. Fix what it names and run the report again."
         ) from None  # its traceback is that of papermill, not of the cell
     key = os.environ.get(API_KEY_VARIABLE)
     if key and key in json.dumps(executed, ensure_ascii=False):
