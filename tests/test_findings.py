@@ -128,8 +128,10 @@ class TestLoad:
             later = load(few, archive_path=tmp_path / "archive", since="2999-01-01")
         assert later.outcomes.is_empty()
 
-    def test_a_studio_of_ones_own_is_asked(self) -> None:
+    def test_a_studio_of_ones_own_is_asked_with_the_key_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with ba.demo.serve(limit=None) as studio:
-            key = studio.api_key.reveal()
-            data = load(studio.cohorts.head(3), base_url=studio.base_url, api_key=key, studio_name="mitte")
+            monkeypatch.setenv("BOOKINGS_API_KEY", studio.api_key.reveal())
+            data = load(studio.cohorts.head(3), base_url=studio.base_url, studio_name="mitte")
         assert data.outcomes["studio"].unique().to_list() == ["mitte"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.lists import read_titles
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.notebook.renderer import setup
-from bookings_analytics.studios import Studio
+from bookings_analytics.studios import API_KEY_VARIABLE, Studio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,6 @@ def load(
     cohort_file: CohortsSource,
     *,
     base_url: str | None = None,
-    api_key: str | None = None,
     studio_name: str | None = None,
     archive_path: str | Path | None = None,
     storage_options: Mapping[str, str] | None = None,
@@ -70,8 +70,7 @@ def load(
 
     Args:
         cohort_file: The list of customers: what `read_cohorts` takes.
-        base_url: Where the studio's API is; None: the made-up studio.
-        api_key: The studio's key.
+        base_url: Where the studio's API is, its key being in the variable BOOKINGS_API_KEY; None: the made-up studio.
         studio_name: What the studio is called in all frames.
         archive_path: An archive to read instead of asking the studio: a directory, or the URL of an object store.
         storage_options: What the object store of the archive needs, such as ``{"AWS_REGION": …}``.
@@ -95,6 +94,6 @@ def load(
         outcomes = classify(archive.history().collect()).filter(pl.col("first_seen_at") >= start)
         fetches = archive.fetches().filter(pl.col("fetched_at") >= start).collect()
         return Loaded(archive.cohorts(cohort_file).collect(), outcomes, fetches, titles, archive=archive)
-    studio = Studio(studio_name, base_url=base_url, api_key=api_key) if base_url else serve()
+    studio = Studio(studio_name, base_url=base_url, api_key=os.environ.get(API_KEY_VARIABLE)) if base_url else serve()
     result = fetch_bookings(read_cohorts(cohort_file), studios=studio)
     return Loaded(result.cohorts, classify(result.bookings), result.fetches, titles, result=result)
