@@ -29,6 +29,7 @@ from bookings_analytics.errors import (
     ValidationFailedError,
 )
 from bookings_analytics.fetch.cohort import fetch_bookings
+from bookings_analytics.metrics.class_days import class_days
 from bookings_analytics.metrics.comparisons import compare, no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
@@ -65,6 +66,7 @@ __all__ = [
     "ValidationFailedError",
     "booking_vs_participation",
     "charts",
+    "class_days",
     "classify",
     "compare",
     "demo",

@@ -102,6 +102,29 @@ OUTCOMES: Final = pl.Schema(  # one row per (studio, customer_id, class_slot_id)
 )
 
 
+DATED_BY: Final = pl.Enum(["known", "window", "status"])
+
+CLASS_DAYS: Final = pl.Schema(  # one row per (studio, class_slot_id)
+    {
+        "studio": pl.String(),
+        "class_slot_id": pl.Int64(),
+        "class_id": pl.Int64(),
+        "n_customers": pl.Int64(),  # who ever had a booking there
+        "starts_after": TIMESTAMP,
+        "starts_before": TIMESTAMP,
+        "first_day": pl.Date(),  # local days between which the class lies; null if nothing or a contradiction is known
+        "last_day": pl.Date(),
+        "class_day": pl.Date(),  # where the two are one
+        "dated_by": DATED_BY,  # null where class_day is
+        "timezone": pl.String(),  # what was given, the same in every row of a studio
+        "opens": pl.String(),
+        "closes": pl.String(),
+        "punctual": pl.Boolean(),  # whether the studio marks classes as completed on their day; null: too few
+        "closed_after_h": pl.Float64(),  # hours from the class to the first sighting of that mark
+    }
+)
+
+
 class RateFacts(NamedTuple):
     """What has to be known of a rate beside its value.
 
