@@ -8,13 +8,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 NONE: Final = "—"  # where there is no number
 SPELLED_OUT: Final = 6  # groups: a text names each of so many, of more the extremes
 _BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")  # some of them abort vl-convert
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~&$:@^]")
+_FATAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")  # as vl-convert ends at them
+_NUMBER: Final = re.compile(r"[+-]?\d+([.,]\d+)*%?")
+_DATED: Final = ("week", "weekday", "month", "class_day")
 _LABEL_WIDTH: Final = 30  # characters; longer labels go on in a further line
 _NOUNS: Final = {"class_id": ("class", "classes"), "class_slot_id": ("class slot", "class slots")}
 POSITIONS: Final = {  # what a position in the funnel means
@@ -59,17 +62,12 @@ def interval(row: Mapping[str, Any], rate: str) -> str:
 def spread(rows: Iterable[Mapping[str, Any]], rate: str) -> str:
     """Write the least and the largest of a rate, with their groups."""
     low, *_, high = sorted(rows, key=lambda row: row[rate])
-    return f"{percent(low[rate])} ({one_line(low['group'])}) to {percent(high[rate])} ({one_line(high['group'])})"
+    return f"{percent(low[rate])} ({low['name']}) to {percent(high[rate])} ({high['name']})"
 
 
 def counted(n: int, one: str) -> str:
     """Write a count with its noun: ``1 seat``, ``1,204 seats``."""
     return f"{n:,} {one}{'' if n == 1 else 's'}"
-
-
-def one_line(label: str) -> str:
-    """Undo the line breaks of a label."""
-    return label.replace("\n", " ")
 
 
 def points(difference: float | None) -> str:
@@ -87,28 +85,55 @@ def points_span(low: float | None, high: float | None) -> str:
 
 def noun(column: str, n: int) -> str:
     """Name what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
-    one, many = _NOUNS.get(column, (column.replace("_", " "), column.replace("_", " ") + "s"))
+    one, many = _NOUNS.get(column, (own := cleaned(column).replace("_", " "), own + "s"))
     return one if n == 1 else many
 
 
-def label(value: object) -> str:
-    """Write a value of a group column as text."""
-    return "(none)" if value is None else str(value).strip() or "(empty)"
+def label(value: object, column: str = "") -> str:
+    """Write a value of a group column as text; a class without a date is "not dated"."""
+    if value is None:
+        return "not dated" if column in _DATED else "(none)"
+    return cleaned(str(value)) or "(empty)"
 
 
-def labels(groups: Iterable[tuple[Any, ...]], names: Mapping[Any, str]) -> dict[tuple[Any, ...], str]:
-    """Name each group, in lines; groups whose names are the same get their own values in brackets."""
+def labels(
+    groups: Iterable[tuple[Any, ...]], names: Mapping[Any, str], by: Sequence[str] = ()
+) -> dict[tuple[Any, ...], str]:
+    """Name each group; groups whose names are the same get their own values in brackets, or a number.
+
+    Args:
+        groups: The values of each group.
+        names: Titles for some of these values.
+        by: The columns of the values.
+    """
     # vl-convert brings no font with a middle dot, say, and pictures would be as wide as the machine's own has it.
-    titles = {group: _wrapped(" / ".join(names.get(value) or label(value) for value in group)) for group in groups}
-    taken = Counter(titles.values())
-    return {
-        group: title if taken[title] == 1 else _wrapped(f"{title} ({', '.join(map(label, group))})")
-        for group, title in titles.items()
+    values = {group: [label(*cell) for cell in zip(group, by or [""] * len(group), strict=True)] for group in groups}
+    titles = {
+        group: " / ".join(cleaned(names.get(value) or "") or own[i] for i, value in enumerate(group)) or "all"
+        for group, own in values.items()
     }
+    taken = Counter(map(wrapped, titles.values()))
+    named: dict[str, tuple[Any, ...]] = {}
+    for group, title in titles.items():
+        own = ", ".join(values[group])
+        unique = base = title if taken[wrapped(title)] == 1 or own == title else f"{title} ({own})"
+        n = 1
+        while wrapped(unique) in named:
+            n += 1
+            unique = f"{base} [{n}]"
+        named[wrapped(unique)] = group
+        titles[group] = unique
+    return titles
 
 
-def _wrapped(label: str) -> str:
-    return textwrap.fill(label or "all", _LABEL_WIDTH)
+def wrapped(label: str) -> str:
+    """Break a label into lines."""
+    return textwrap.fill(label, _LABEL_WIDTH)
+
+
+def unprintable(name: str) -> bool:
+    """Check whether `cleaned` would remove more from a name than spaces and line breaks."""
+    return _CONTROLS.search(_BREAKS.sub(" ", name)) is not None
 
 
 def cleaned(name: str) -> str:
@@ -129,3 +154,23 @@ def in_markdown(name: str) -> str:
         A\*B \<img src=x\> \[x\]\(y\)
     """
     return _MARKUP.sub(r"\\\g<0>", cleaned(name))
+
+
+def in_csv(text: str) -> str:
+    """Write a text so that a spreadsheet shows it and calculates nothing: OWASP's rule, numbers left as they are.
+
+    Example:
+        >>> in_csv("=1+1"), in_csv("-5"), in_csv("Yoga")
+        ("'=1+1", '-5', 'Yoga')
+    """
+    text = cleaned(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) and not _NUMBER.fullmatch(text) else text
+
+
+def drawable(spec: Any) -> Any:  # noqa: ANN401 - whatever JSON holds, and the same back
+    """Remove from every name and text of a chart's specification the characters that abort the process drawing it."""
+    if isinstance(spec, str):
+        return _FATAL.sub("", spec)
+    if isinstance(spec, dict):
+        return {drawable(name): drawable(value) for name, value in spec.items()}
+    return [drawable(value) for value in spec] if isinstance(spec, list) else spec

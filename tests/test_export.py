@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from datetime import date
 from typing import TYPE_CHECKING
@@ -98,7 +100,7 @@ def test_an_analysts_own_chart_is_saved_whole(tmp_path: Path) -> None:
     own = alt.Chart(alt.InlineData([{"a": 1, "b": "x"}]), title=["two", "lines"]).mark_point().encode(x="a:Q")
     for ending in ("png", "svg", "csv"):
         save(own, tmp_path / f"own.{ending}")
-    assert (tmp_path / "own.csv").read_text("utf-8") == "a,b\n1,x\n"
+    assert (tmp_path / "own.csv").read_bytes() == b"\xef\xbb\xbfa,b\n1,x\n"
     assert ET.parse(tmp_path / "own.svg").getroot()[0].text == "two lines"
 
 
@@ -112,3 +114,67 @@ def test_another_ending_is_refused(chart: alt.LayerChart, tmp_path: Path, name: 
 def test_a_chart_of_data_from_elsewhere_has_no_numbers_to_save(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no data of its own"):
         save(alt.Chart("https://acme.example/data.csv").mark_point(), tmp_path / "chart.csv")
+
+
+def test_a_spreadsheet_calculates_nothing_of_a_csv_and_reads_its_numbers(tmp_path: Path) -> None:
+    names = ["=HYPERLINK(1)", "+1-800", "@SUM(A1)", "-5", "Größe", "corporate members of the largest company next door"]
+    rates = pl.DataFrame({"cohort": names, "n_seats": 1, "n_slots": 2})
+    save(charts.seats_lost_while_waiting(rates), tmp_path / "seats.csv")
+    read = pl.read_csv(tmp_path / "seats.csv", infer_schema=False)
+
+    assert set(read["group"]) == {"'=HYPERLINK(1)", "'+1-800", "'@SUM(A1)", *names[3:]}
+    assert set(read["n_seats"]) == {"1"}
+
+
+def test_a_negative_number_stays_one(tmp_path: Path) -> None:
+    own = alt.Chart(alt.InlineData([{"difference": -0.5, "=name": "-0,5"}])).mark_point()
+    save(own, tmp_path / "own.csv")
+
+    assert pl.read_csv(tmp_path / "own.csv", infer_schema=False).to_dicts() == [
+        {"difference": "-0.5", "'=name": "-0,5"}
+    ]
+
+
+def test_of_a_mix_the_csv_has_counts_and_shares_as_numbers(tmp_path: Path) -> None:
+    counts = pl.DataFrame({"outcome": ["attended", "canceled"], "n": [2, 1], "share": [2 / 3, 1 / 3]})
+    save(charts.outcome_counts(counts), tmp_path / "mix.csv")
+    read = pl.read_csv(tmp_path / "mix.csv").sort("n")
+
+    assert read["n"].to_list() == [1, 2]
+    assert read["share"].to_list() == pytest.approx([1 / 3, 2 / 3])
+
+
+FUZZ = r"""
+import random, sys, warnings
+from pathlib import Path
+import altair as alt, polars as pl
+from bookings_analytics import charts, notebook
+from bookings_analytics.notebook.renderer import _bundle
+warnings.simplefilter("ignore")
+chance = random.Random(11)
+odd = [*map(chr, range(32)), *"\"'\\", "<img src=x>", "=1"]
+odd += ["\x7f", "\x9b", "\ufffe", "\uffff", "\u2028", "\u2029", "\u202e"]
+for turn in range(8):
+    names = ["".join(chance.choices([*odd, "a", "b", " "], k=chance.randint(1, 12))) for _ in range(12)]
+    names += odd[turn::8]
+    column = "c" + "".join(chance.choices(odd, k=4))
+    rates = pl.DataFrame({column: names, "n_seats": 1, "n_slots": 2}).unique(column, maintain_order=True)
+    own = alt.Chart(alt.InlineData([{"x": name} for name in names]), title=names[0]).mark_text().encode(text="x:N")
+    for i, chart in enumerate([charts.seats_lost_while_waiting(rates), own]):
+        for ending in ("png", "svg", "csv"):
+            notebook.save(chart, Path(sys.argv[1], f"{turn}-{i}.{ending}"))
+        _bundle(chart.to_dict())
+    read = pl.read_csv(Path(sys.argv[1], f"{turn}-0.csv"))
+    print(notebook.table(rates)._repr_html_().count("<img"), rates.height, read.height)
+"""
+
+
+def test_no_name_ends_the_process_on_any_way_out(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", FUZZ, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr[-2000:]
+    told = [line.split() for line in run.stdout.splitlines()]
+    assert len(told) == 8
+    assert all(images == "0" and rows == read for images, rows, read in told)
+    for picture in tmp_path.glob("*.svg"):
+        assert ET.parse(picture).getroot().tag == f"{SVG}svg"

@@ -11,6 +11,7 @@ import altair as alt
 
 from bookings_analytics.charts._palette import FAINT, INK, QUIET
 from bookings_analytics.charts._style import SMALL, WIDTH, axis, share_axis, x_pixel, y_pixel
+from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -146,7 +147,7 @@ class Rows:
 
 def group_tooltip(by: list[str]) -> list[alt.Tooltip]:
     """Show the group columns under their own names, which Vega-Lite 5 puts into its expressions as they are."""
-    names = [json.dumps(name, ensure_ascii=False)[1:-1] for name in by]
+    names = [json.dumps(cleaned(name), ensure_ascii=False)[1:-1] for name in by]
     return [alt.Tooltip(f"by_{i}:N", title=name) for i, name in enumerate(names)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from bookings_analytics.schema import COHORTS, OUTCOMES
-from bookings_analytics.wording import label, labels, noun
+from bookings_analytics.wording import cleaned, counted, label, labels, noun, unprintable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +26,9 @@ class Table:
 
     Attributes:
         by: The group columns, in the frame's order.
-        rows: Each row's values under the schema's names, rounded; ``group``, its group's label in lines; and ``by_0``,
-            ``by_1``, …: the values of the group columns as text, whose own names could upset Vega-Lite.
+        rows: Each row's values under the schema's names, rounded; ``group``, its group's label in lines; ``name``, the
+            same in one line; and ``by_0``, ``by_1``, …: the values of the group columns as text, whose own names could
+            upset Vega-Lite.
     """
 
     by: list[str]
@@ -75,7 +77,7 @@ def read(
             frame's order.
 
     Raises:
-        ValueError: If a column that the chart draws or sorts by is missing.
+        ValueError: If a column that the chart draws or sorts by is missing, or a group column holds lists.
     """
     eager = _eager(frame)
     known = set(schema)
@@ -90,13 +92,18 @@ def read(
         raise ValueError(f"the frame has no column {sort!r} to sort by. Choose one of {', '.join(eager.columns)}.")
     rows = _sorted(list(eager.rows(named=True)), by, sort)
     groups = [tuple(row[name] for name in by) for row in rows]
-    named = labels(groups, names or {})
+    _warn_of_unprintable([*by, *(value for group in groups for value in group), *(names or {}).values()])
+    try:
+        named = labels(groups, names or {}, by)
+    except TypeError:  # of a value without a hash
+        nested = next(name for name in by for row in rows if isinstance(row[name], list | dict | pl.Series))
+        raise ValueError(f"column {nested} holds several values a row, which can't name a group. Drop it.") from None
     return Table(
         by,
         [
             {name: _rounded(row[name]) for name in row if name in known}
-            | {f"by_{i}": label(value) for i, value in enumerate(group)}
-            | {"group": named[group]}
+            | {f"by_{i}": label(value, by[i]) for i, value in enumerate(group)}
+            | {"group": wrapped(named[group]), "name": named[group]}
             for row, group in zip(rows, groups, strict=True)
         ],
     )
@@ -123,4 +130,14 @@ def _sorted(rows: list[dict[str, Any]], by: list[str], sort: str | Sequence[Any]
 
 
 def _rounded(value: object) -> object:
-    return round(value, _DECIMALS) if isinstance(value, float) else value
+    return round(value, _DECIMALS) if isinstance(value, float) else cleaned(value) if isinstance(value, str) else value
+
+
+def _warn_of_unprintable(values: Iterable[object]) -> None:
+    found = list(dict.fromkeys(value for value in values if isinstance(value, str) and unprintable(value)))
+    if found:
+        warnings.warn(
+            f"control characters were left out of {counted(len(found), 'name')}, the first of them {found[0]!r}. "
+            "Remove them from the list the names come from.",
+            stacklevel=4,  # where the chart is asked for
+        )

@@ -12,7 +12,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import COMPARISON, RATES
-from bookings_analytics.wording import SPELLED_OUT, one_line, percent, points, points_span
+from bookings_analytics.wording import SPELLED_OUT, percent, points, points_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,5 +111,5 @@ def _finding(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "No difference can be told."
     told = rows if len(rows) <= SPELLED_OUT else [row for row in rows if row["apart"]]
-    each = " ".join(f"{one_line(row['group'])}: {row['told']} ({row['range']})." for row in told)
+    each = " ".join(f"{row['name']}: {row['told']} ({row['range']})." for row in told)
     return each or "No group differs from it by more than chance."

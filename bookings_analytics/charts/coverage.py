@@ -13,7 +13,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import Table, read
 from bookings_analytics.schema import COVERAGE
-from bookings_analytics.wording import NONE, SPELLED_OUT, counted, one_line, percent
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,9 +127,9 @@ def _over_time(days: Table) -> alt.LayerChart:
     by_gap = sorted(table.rows, key=lambda row: row["longest_h"], reverse=True)
     told = table.rows if len(table.rows) <= SPELLED_OUT else by_gap[:SPELLED_OUT]
     each = " ".join(
-        f"{one_line(row['group'])}: on {row['read_on']}, longest gap {row['longest']}."
+        f"{row['name']}: on {row['read_on']}, longest gap {row['longest']}."
         if row["longest_h"]
-        else f"{one_line(row['group'])}: on {row['read_on']}."
+        else f"{row['name']}: on {row['read_on']}."
         for row in told
     )
     return finish(layers, title=title(heading, base, reading), description=f"{heading}. {base} {each}", **rows.size)
@@ -144,6 +144,7 @@ def _watched(days: Table, label: str) -> dict[str, Any]:
     return {
         **{name: value for name, value in rows[0].items() if name.startswith("by_")},
         "group": label,
+        "name": rows[0]["name"],
         "n_customers": n,
         "n": f"{n:,}",
         "n_days": n_days,
@@ -159,6 +160,7 @@ def _bar(row: Mapping[str, Any], first: date, height: float) -> dict[str, Any]:
     return {
         **{name: value for name, value in row.items() if name.startswith("by_")},
         "group": row["group"],
+        "name": row["name"],
         "day": row["day"].isoformat(),
         **{name: row[name] for name in COVERAGE},
         "on": _days(row["day"], row["day"]),
@@ -177,6 +179,7 @@ def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
     return {
         **{name: value for name, value in row.items() if name.startswith("by_")},
         "group": row["group"],
+        "name": row["name"],
         "long": _time(row["longest_gap_h"]),
         "n": f"{row['n_customers_gap_over_14_days']:,}",
         "start": start,
@@ -228,8 +231,7 @@ def _gaps(table: Table) -> alt.LayerChart:
     known = [row for row in table.rows if row["median"] is not None]
     told = sorted(known, key=lambda row: row["longest"], reverse=True) if len(known) > SPELLED_OUT else known
     each = " ".join(
-        f"{one_line(row['group'])}: median {row['median_told']}, longest {row['longest_told']}."
-        for row in told[:SPELLED_OUT]
+        f"{row['name']}: median {row['median_told']}, longest {row['longest_told']}." for row in told[:SPELLED_OUT]
     )
     return finish(
         layers,

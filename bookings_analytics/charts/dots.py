@@ -9,7 +9,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import finish, nothing, title, top
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import NO_SHOWS, WAITLIST_CONVERSION
-from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, one_line, percent, span, spread
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, percent, span, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -182,9 +182,7 @@ def _dots(
     if len(rated) > SPELLED_OUT:
         finding = f"From {spread(rated, rate)}."
     else:
-        finding = " ".join(
-            f"{one_line(row['group'])}: {interval(row, rate)}{_within(row) if bounds else ''}." for row in rated
-        )
+        finding = " ".join(f"{row['name']}: {interval(row, rate)}{_within(row) if bounds else ''}." for row in rated)
     layers = [
         *([rows.band(f"{rate}_min", f"{rate}_max", color=color)] if bounds else []),
         rows.line(f"{rate}_ci_low", f"{rate}_ci_high", color=color),

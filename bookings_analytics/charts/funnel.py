@@ -13,7 +13,7 @@ from bookings_analytics.charts._rows import group_tooltip
 from bookings_analytics.charts._style import SMALL, WIDTH, axis, finish, nothing, title, top, x_pixel
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import NO_SHOW_FUNNEL
-from bookings_analytics.wording import POSITIONS, counted, one_line, percent
+from bookings_analytics.wording import POSITIONS, counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +72,7 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     if not rows:
         return nothing(heading, "nobody recorded attendance" if table.rows else "the frame has no group")
     for row in rows:
-        row["label"] = one_line(row["group"])
+        row["label"] = row["name"]
         row["told"] = f"{percent(row['no_show_rate'])}, {row['n_no_show']:,} of {row['n_recorded']:,} seats"
         row["means"] = POSITIONS[row["position"]]
         row["shape"] = _SHAPES[row["position"].partition("_")[0]]

@@ -11,7 +11,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import finish, nothing, title
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import BOOKING_VS_PARTICIPATION
-from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, one_line, percent, spread
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, percent, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -136,10 +136,10 @@ def _finding(table: Table) -> str:
         widest = max(rated, key=_gap)
         return (
             f"Booked: {spread(rated, 'booking_rate')}. Took part: {spread(rated, 'participation_rate')}. "
-            f"Widest gap: {one_line(widest['group'])}, {widest['gap']}."
+            f"Widest gap: {widest['name']}, {widest['gap']}."
         )
     return " ".join(
-        f"{one_line(row['group'])}: {percent(row['booking_rate'])} booked, {percent(row['participation_rate'])} took "
+        f"{row['name']}: {percent(row['booking_rate'])} booked, {percent(row['participation_rate'])} took "
         f"part, a gap of {row['gap']}."
         for row in rated
     )

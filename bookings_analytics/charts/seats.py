@@ -11,7 +11,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import SEATS_LOST_WHILE_WAITING
-from bookings_analytics.wording import SPELLED_OUT, counted, one_line
+from bookings_analytics.wording import SPELLED_OUT, counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,5 +71,5 @@ def seats_lost_while_waiting(
     only = "Of fetched customers only: the empty seats and vain waits of others are not seen, so there may be more."
     largest = sorted(table.rows, key=lambda row: row["n_seats"], reverse=True)[:SPELLED_OUT]
     told = table.rows if len(table.rows) <= SPELLED_OUT else largest
-    each = " ".join(f"{one_line(row['group'])}: {row['seats']} in {row['slots']} classes." for row in told)
+    each = " ".join(f"{row['name']}: {row['seats']} in {row['slots']} classes." for row in told)
     return finish(layers, title=title(heading, base, only), description=f"{heading}. {base} {only} {each}", **rows.size)

@@ -11,7 +11,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import finish, nothing, title
 from bookings_analytics.charts._table import Table, read
 from bookings_analytics.schema import FEW, OUTCOME_COUNTS, WAITLIST_CONVERSION
-from bookings_analytics.wording import SPELLED_OUT, counted, one_line, percent, spread
+from bookings_analytics.wording import SPELLED_OUT, counted, percent, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,7 +123,7 @@ def _widened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Turn one row a group and outcome into one row a group."""
     wide: dict[str, dict[str, Any]] = {}
     for row in rows:
-        own = {name: value for name, value in row.items() if name == "group" or name.startswith("by_")}
+        own = {name: value for name, value in row.items() if name in {"group", "name"} or name.startswith("by_")}
         counts = wide.setdefault(row["group"], own | {f"n_{kind}": 0 for kind in OUTCOMES})
         counts[f"n_{row['outcome']}"] = row["n"]
     return list(wide.values())
@@ -157,7 +157,7 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
         labelFontSize=12,
         labelColor=INK,
     )
-    bars = rows.chart(parts, {"outcome": "outcome", "share": "share", unit: "of"})
+    bars = rows.chart(parts, {"outcome": "outcome", "share": "percent", unit: "of"})
     layers = [
         bars.mark_bar(stroke="white", strokeWidth=1)
         .encode(
@@ -184,14 +184,16 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
 
 def _parts(row: Mapping[str, Any], kinds: Mapping[str, tuple[str, str]], width: int) -> Iterator[dict[str, Any]]:
     start = 0
-    own = {name: value for name, value in row.items() if name == "group" or name.startswith("by_")}
+    own = {name: value for name, value in row.items() if name in {"group", "name"} or name.startswith("by_")}
     for kind, (name, color) in kinds.items():
         n = row[f"n_{kind}"]
         if n:
             share = n / row["total"]
             yield own | {
                 "outcome": name,
-                "share": percent(share),
+                "share": round(share, 9),
+                "percent": percent(share),
+                "n": n,
                 "total": row["total"],
                 "of": f"{n:,} of {row['total']:,}",
                 "start": round(start / row["total"], 4),
@@ -209,7 +211,7 @@ def _finding(table: Table, kinds: Mapping[str, tuple[str, str]]) -> str:
         shared = [row | {kind: row[f"n_{kind}"] / row["total"] for kind in kinds} for row in rows]
         return " ".join(f"{name.capitalize()}: {spread(shared, kind)}." for kind, (name, _) in kinds.items())
     return " ".join(
-        f"{one_line(row['group'])}: "
+        f"{row['name']}: "
         + ", ".join(f"{percent(row[f'n_{kind}'] / row['total'])} {name}" for kind, (name, _) in kinds.items())
         + "."
         for row in rows

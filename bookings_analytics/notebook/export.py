@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import zlib
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import vl_convert
 
 from bookings_analytics.schema import RESERVED
+from bookings_analytics.wording import drawable, in_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,8 @@ _BEFORE_TEXT: Final = 33  # bytes: a PNG's signature and header
 def save(chart: alt.TopLevelMixin, path: str | Path) -> None:
     """Save a chart: as a picture (``.png``, ``.svg``) that carries its title and finding, or its numbers (``.csv``).
 
-    The numbers are those of its marks: a row for each group, with every count, rate and interval.
+    The numbers are those of its marks: a row for each group, with every count, rate and interval. A csv opens in any
+    spreadsheet: it is UTF-8 with a mark that says so, and a text that would be taken for a formula starts with ``'``.
 
     Args:
         chart: Any Altair chart.
@@ -40,18 +43,18 @@ def save(chart: alt.TopLevelMixin, path: str | Path) -> None:
         >>> chart = charts.seats_lost_while_waiting(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(chart, f"{folder}/seats.csv")
-        ...     print(Path(folder, "seats.csv").read_text("utf-8").splitlines()[0])
+        ...     print(Path(folder, "seats.csv").read_text("utf-8-sig").splitlines()[0])
         group,n_seats,n_slots
     """
     path = Path(path)
-    spec = chart.to_dict()
+    spec = drawable(chart.to_dict())
     match path.suffix.lower():
         case ".png":
             path.write_bytes(with_texts(vl_convert.vegalite_to_png(spec, scale=_SCALE), spec))
         case ".svg":
             path.write_text(_with_title(vl_convert.vegalite_to_svg(spec), spec), "utf-8")
         case ".csv":
-            _numbers(spec).write_csv(path)
+            path.write_bytes(codecs.BOM_UTF8 + _numbers(spec).write_csv().encode())
         case other:
             raise ValueError(
                 f"a chart can't be saved as {other or 'a file without an ending'}: use .png, .svg or .csv."
@@ -93,6 +96,7 @@ def _numbers(spec: Mapping[str, Any]) -> pl.DataFrame:
     frame = pl.DataFrame([row for rows in sets if set(rows[0]) == widest for row in rows], infer_schema_length=None)
     numbers = [name for name in frame.columns if name in RESERVED or name.startswith("n_") or name == "day"]
     # One of ours has its groups' names, and texts for its tooltips beside the numbers; any other is kept whole.
-    return (
-        frame.select("group", *numbers).sort("group", maintain_order=True) if "group" in widest and numbers else frame
-    )
+    if {"group", "name"} <= widest and numbers:
+        frame = frame.select(pl.col("name").alias("group"), *numbers).sort("group", maintain_order=True)
+    texts = pl.col(pl.String).map_elements(in_csv, return_dtype=pl.String)
+    return frame.with_columns(texts).rename(in_csv)

@@ -11,7 +11,7 @@ import vl_convert
 
 from bookings_analytics.notebook.export import save, with_texts
 from bookings_analytics.notebook.tables import ShownTable, table
-from bookings_analytics.wording import interval
+from bookings_analytics.wording import drawable, interval
 
 __all__ = ["ShownTable", "interval", "save", "setup", "table"]
 
@@ -62,7 +62,7 @@ def setup() -> None:
 
 def _bundle(spec: dict[str, Any], **_options: object) -> tuple[dict[str, Any], dict[str, Any]]:
     """Turn a chart into what a cell's output holds, and that into its metadata: the interface of Altair's renderers."""
-    spec = spec | {"$schema": _SCHEMA}
+    spec = drawable(spec) | {"$schema": _SCHEMA}
     picture = with_texts(vl_convert.vegalite_to_png(spec, vl_version=COMPILER, scale=_SCALE), spec)
     width, height = struct.unpack_from(">II", picture, 16)  # where the PNG's header has them
     told = spec.get("description", "a chart without a description")

@@ -11,7 +11,7 @@ import polars as pl
 
 from bookings_analytics import schema
 from bookings_analytics.charts._table import read
-from bookings_analytics.wording import NONE, POSITIONS, counted, noun, one_line, percent, points, points_span, span
+from bookings_analytics.wording import NONE, POSITIONS, counted, noun, percent, points, points_span, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +91,7 @@ def table(
     read_table = read(rates, schema=_KNOWN, needs=(), made_by="a function of rates", names=names, sort=sort)
     rows = read_table.rows
     by = " / ".join(noun(column, 1) for column in read_table.by)
-    columns = {by: [one_line(row["group"]) for row in rows]} if by else {}
+    columns = {by: [row["name"] for row in rows]} if by else {}
     shown = [name for name in rows[0] if name in _KNOWN] if rows else []
     numbers = []
     for name in shown:
