@@ -140,12 +140,17 @@ def _checked_base_url(text: str) -> str:
         refuse(f"names port {url.port}, which does not exist")
     if url.userinfo or url.query or url.fragment:
         refuse("holds a user, a query or a fragment; the key goes into api_key=")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         refuse(f"is plain http to {url.host}: the key would travel unencrypted, so http is for this machine only")
     return str(url.copy_with(path=re.sub(r"(/v1)?/*$", "", url.path) or "/")).rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Check if a host is this machine.
+
+    Args:
+        host: An IP address, or a name.
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

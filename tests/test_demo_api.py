@@ -16,12 +16,17 @@ import pytest
 import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from bookings_analytics import demo
+from bookings_analytics.archive import Archive
+from bookings_analytics.cli import app
+from bookings_analytics.clock import current_time
 from bookings_analytics.demo.clock import StudioClock
 from bookings_analytics.demo.faults import RateLimit, Window
 from bookings_analytics.demo.timetable import FIRST_DAY, LAST_DAY
 from bookings_analytics.errors import ConfigurationError
+from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.studios import Studio
 
 if TYPE_CHECKING:
@@ -412,6 +417,114 @@ def test_a_clock_that_leaves_its_months_is_told_and_answers_nothing() -> None:
         assert "clock()=2030-01-01 00:00:00+00:00 is not a time of the demo studio" in response.json()["errorMessage"]
     with pytest.raises(ConfigurationError, match=r"clock\(\)=2030-01-01"):
         demo.serve(clock=lambda: now[0])
+
+
+# ---- others by its clock
+
+
+def test_without_a_clock_the_time_is_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (None, "", " "):
+        monkeypatch.delenv("BOOKINGS_CLOCK", raising=False)
+        if value is not None:
+            monkeypatch.setenv("BOOKINGS_CLOCK", value)
+        before = datetime.now(UTC)
+        assert before <= current_time() <= datetime.now(UTC)
+
+
+def test_the_time_is_the_studios_where_a_variable_names_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    with demo.serve(limit=None) as studio:
+        monkeypatch.setenv("BOOKINGS_CLOCK", studio.clock_url)
+        for studio.now in (demo.NOW, FIRST_DAY):
+            assert current_time() == studio.now
+        assert not studio.requests, "it counts for no limit"
+
+
+def test_a_fetch_takes_its_time_from_the_clock_that_the_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path / "archive")
+    with demo.serve(limit=None) as studio:
+        monkeypatch.setenv("BOOKINGS_CLOCK", studio.clock_url)
+
+        def fetch_at(now: datetime) -> list[datetime]:
+            studio.now = now
+            some = customers(studio)[:3]
+            hours = timedelta(hours=12)
+            result = fetch_bookings(some, studios=studio, archive=archive, max_age=hours, progress=False)
+            return result.fetches["fetched_at"].to_list()
+
+        night, noon, next_night = (demo.NOW - timedelta(hours=hours) for hours in (10, 2, -14))
+        assert all(abs(at - night) < timedelta(seconds=10) for at in fetch_at(night))
+        assert fetch_at(noon) == [], "fetched less than twelve hours ago, by the studio's clock"
+        assert all(abs(at - next_night) < timedelta(seconds=10) for at in fetch_at(next_night))
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("http://192.168.0.7:8765/clock", "names http://192.168.0.7, but a clock is taken from this machine only"),
+        ("http://example.com/clock", "names http://example.com, but"),
+        ("http://127.0.0.1.example.com/clock", "but a clock is taken from this machine only"),
+        ("https://127.0.0.1:8765/clock", "names https://127.0.0.1, but"),
+        ("http://user:secret@example.com/clock", "names http://example.com, but"),
+        ("127.0.0.1:8765", "but a clock is taken from this machine only"),
+        ("http://[::1", "is not a URL"),
+        ("http://127.0.0.1:99999/clock", "is not a URL"),
+        ("http://127.0.0.1:1/clock", "No time came from the clock at http://127.0.0.1:1: .*refused"),
+    ],
+)
+def test_a_clock_elsewhere_or_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch, address: str, problem: str) -> None:
+    monkeypatch.setenv("BOOKINGS_CLOCK", address)
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        current_time()
+    assert "Set BOOKINGS_CLOCK to the line that bookings-analytics demo-api prints" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "problem"),
+    [
+        ("/elsewhere", None, "status 401"),
+        ("/clock", datetime(2026, 6, 1), "has no time zone"),  # noqa: DTZ001 - which is the point
+    ],
+)
+def test_what_is_no_time_is_told(
+    monkeypatch: pytest.MonkeyPatch, path: str, answer: datetime | None, problem: str
+) -> None:
+    now = [demo.NOW]
+    with demo.serve(clock=lambda: now[0]) as studio:
+        now[0] = answer or demo.NOW
+        monkeypatch.setenv("BOOKINGS_CLOCK", studio.base_url + path)
+        with pytest.raises(ConfigurationError, match=problem):
+            current_time()
+
+
+def test_the_command_starts_when_and_runs_as_fast_as_told() -> None:
+    program = "from bookings_analytics.cli import run; run()"
+    options = ["demo-api", "--port", "0", "--start", "2026-03-29T04:15", "--speed", "0"]
+    with subprocess.Popen([sys.executable, "-c", program, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first, *_, clock_line = (process.stdout.readline() for _ in range(5))
+        assert "its time: 2026-03-29 02:15 UTC" in first, "daylight saving has begun two hours before"
+        told = httpx.get(clock_line.strip().removeprefix("BOOKINGS_CLOCK="), trust_env=False).text
+        assert told == "2026-03-29T02:15:00+00:00"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--start", "2025-10-19"], "has no 2025-10-19"),
+        (["--start", "2026-07-06"], "has no 2026-07-06"),
+        (["--start", "June"], "does not match the formats"),
+        (["--speed", "-1"], "greater than or equal to 0"),
+    ],
+)
+def test_a_start_or_a_speed_that_the_command_can_not_use_is_refused(options: list[str], problem: str) -> None:
+    result = CliRunner().invoke(app, ["demo-api", *options])
+    assert result.exit_code == 2
+    assert problem in " ".join(result.output.replace("│", " ").split())
 
 
 # ---- starting and stopping

@@ -31,7 +31,7 @@ FLOORS = [
     {"results"},
     {"errors"},
     {"charts"},
-    {"cohorts", "lists", "studios", "metrics", "privacy"},
+    {"clock", "cohorts", "lists", "studios", "metrics", "privacy"},
     {"fetch", "archive", "demo"},
     {"notebook"},
     {"report"},

@@ -166,12 +166,28 @@ def report(
 @app.command("demo-api")
 def demo_api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine; 0 takes a free one.")] = 8765,
-    seed: Annotated[int | None, typer.Option(help="The same seed makes the same studio.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed builds the same studio.")] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"],
+            help="Local time at the studio when it starts: 2025-10-20 to 2026-07-05. [default: 2026-06-17T14:00]",
+        ),
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0, help="Seconds at the studio for each second here.")] = 1,
 ) -> None:
-    """Serve the made-up studio's API on this machine until Ctrl-C, and print how to reach it."""
-    from bookings_analytics import demo
+    """Serve the made-up studio's API on this machine until Ctrl-C, and print how to reach it.
 
-    demo.serve_forever(port=port, seed=demo.SEED if seed is None else seed)
+    With --speed 3600 an hour passes in a second: set the four variables it prints, run fetch every few seconds, and an
+    archive of weeks grows in minutes.
+    """
+    from bookings_analytics import demo
+    from bookings_analytics.demo.timetable import FIRST_DAY, LAST_DAY, TIMEZONE
+
+    at = demo.NOW if start is None else start.replace(tzinfo=TIMEZONE)
+    if not FIRST_DAY <= at < LAST_DAY:
+        raise typer.BadParameter(f"The demo studio has no {start:%Y-%m-%d}. Choose --start 2025-10-20 to 2026-07-05.")
+    demo.serve_forever(port=port, seed=demo.SEED if seed is None else seed, start=at, speed=speed)
 
 
 def run() -> None:

@@ -7,7 +7,7 @@ import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import astuple
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -16,6 +16,7 @@ from bookings_analytics.archive import Archive
 from bookings_analytics.archive.changes import Added
 from bookings_analytics.cli.endings import Exit, in_command_terms, is_temporary
 from bookings_analytics.cli.lock import StillRunningError, alone
+from bookings_analytics.clock import current_time
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError, FetchInterrupted
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.results import SETTLED
@@ -82,7 +83,7 @@ def fetch_into_archive(
     try:
         with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
             kept = _CountingArchive(archive)
-            started = datetime.now(UTC)
+            started = current_time()
             result, stopped_by = _fetch(cohorts, studio, kept, max_age)
     except StillRunningError as error:
         echo(str(error))
@@ -160,7 +161,7 @@ def _between(archive: Archive, started: datetime, hours: tuple[ZoneInfo | None, 
         local = at.astimezone(zone).time()
         return local >= opens and (closes <= opens or local < closes)  # closing at 24:00 is written 00:00
 
-    now = datetime.now(UTC)
+    now = current_time()
     if not (is_open(started) or is_open(now)):
         return None
     recent = archive.fetches().filter(pl.col("fetched_at") > started - _A_NIGHT_AGO).select("fetched_at").unique()

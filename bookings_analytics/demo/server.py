@@ -182,14 +182,16 @@ def serve_forever(
         api_key: The key that requests must carry; None makes one.
         seed: The same seed builds the same people, classes and bookings.
         start: The time at the studio when it starts, with a time zone.
-        speed: Seconds at the studio for each second here.
+        speed: Seconds at the studio for each second here. The API's limit is for a minute of the studio's time.
 
     Raises:
         ConfigurationError: The port is taken, `start` is not a time of the studio's months, or `speed` is negative.
     """
     clock = StudioClock(start, speed=speed)
+    minute = 60 / max(1.0, speed)
+    rate_limit = RateLimit(period=minute, lockout=minute)
     with DemoStudio(
-        "demo", world=make_world(seed), clock=clock, rate_limit=RateLimit(), api_key=api_key, port=port
+        "demo", world=make_world(seed), clock=clock, rate_limit=rate_limit, api_key=api_key, port=port
     ) as studio:
         sys.stdout.write(
             f"The demo studio answers at {studio.base_url} (its time: {studio.now:%Y-%m-%d %H:%M} UTC). Stop: Ctrl-C.\n"

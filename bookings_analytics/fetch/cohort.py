@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from bookings_analytics import schema
+from bookings_analytics.clock import current_time
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
 from bookings_analytics.errors import BookingsError, CohortError, ConfigurationError, FetchInterrupted
 from bookings_analytics.fetch.job import Run, SnapshotArchive
@@ -20,7 +20,7 @@ from bookings_analytics.studios import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     import httpx
 
@@ -57,7 +57,7 @@ def fetch_bookings(
         concurrency: Requests under way at once, per studio.
         requests_per_minute: The API's limit, per studio.
         transport: What carries the requests, for tests and proxies.
-        clock: Gives the time (aware) that `observed_at` and `fetched_at` are stamped with; the real one if None.
+        clock: Gives the time (aware) that `observed_at` and `fetched_at` are stamped with; None: `clock.current_time`.
 
     Returns:
         Bookings, fetches and cohorts: `schema.BOOKINGS`, `schema.FETCHES` and `schema.RESULT_COHORTS`.
@@ -94,7 +94,7 @@ def fetch_bookings(
             "The bookings of the result given as resume= are not in it, so they went into an archive: "
             "pass archive= and max_age= instead, and the fetch goes on where it stopped."
         )
-    clock = clock or (lambda: datetime.now(UTC))
+    clock = clock or current_time
     if clock().tzinfo is None:
         raise ConfigurationError(f"clock gives {clock()} without a time zone: let it give aware times, such as UTC.")
     members = _with_studio(read_cohorts(cohorts), by_name)
