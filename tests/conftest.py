@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,10 @@ from bookings_analytics.fetch.client import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Where the environment forbids it, each of a hundred processes would compile all libraries anew.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
 
 # The same examples in every run, on however busy a machine.
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
