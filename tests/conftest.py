@@ -24,6 +24,34 @@ settings.register_profile("steady", derandomize=True, deadline=None, suppress_he
 settings.load_profile("steady")
 
 
+# Left out of the fast loop, `pytest -m "not slow"`: other processes, browsers, kernels, engines, simulations.
+SLOW = (
+    "notebooks/",
+    *(
+        f"tests/test_{name}.py"
+        for name in (
+            *("archive_object_store", "archive_writers", "browser", "coverage", "demo_data", "demo_world", "intervals"),
+            *("lab", "notebook", "rate_limit", "report", "scheduled_fetch", "truth"),
+        )
+    ),
+    "tests/test_archive.py::test_any_course_of_fetches",
+    "tests/test_demo_api.py::test_a_program",
+    "tests/test_demo_api.py::test_in_a_terminal",
+    "tests/test_charts.py::test_charts_are_the_same_in_another_process",
+    "tests/test_fetch.py::TestWhatIsShown::test_a_terminal",
+    "tests/test_outcomes.py::test_the_oracle",
+    "tests/test_outcomes.py::test_whole_snapshots",
+    "tests/test_rates.py::test_every_",
+    "tests/test_waitlist.py::test_the_oracle",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(SLOW) or "DuckDB" in item.nodeid:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _no_waits_between_attempts() -> Iterator[None]:
     with stamina.set_testing(True, attempts=MAX_ATTEMPTS, cap=True):
