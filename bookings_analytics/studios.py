@@ -33,7 +33,7 @@ class ApiKey:
         return "ApiKey('***')"
 
     def reveal(self) -> str:
-        """Give the key itself, for the one header that carries it."""
+        """Return the key itself, for the one header that carries it."""
         return self._reveal()
 
     def __reduce__(self) -> NoReturn:

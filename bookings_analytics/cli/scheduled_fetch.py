@@ -143,7 +143,7 @@ def _unread(result: FetchResult, archive: Archive) -> pl.DataFrame:
 
 
 def _until(result: FetchResult, archive: Archive) -> str | None:
-    """Say until when the next fetch of these customers loses nothing; None if none of them was ever fetched."""
+    """Name the time before which the next fetch loses nothing; None if none of these customers was ever fetched."""
     fetched = archive.latest_fetches().filter(outcome="ok").collect()
     oldest = fetched.join(result.cohorts, on=CUSTOMER_KEY, how="semi")["fetched_at"].min()
     if not isinstance(oldest, datetime):
