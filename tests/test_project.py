@@ -181,14 +181,14 @@ def test_the_readmes_table_names_functions_that_have_charts() -> None:
         assert hasattr(ba.charts, attribute), name
 
 
-def test_the_pages_name_every_exit_code_and_every_option_of_the_scheduled_fetch() -> None:
+def test_the_page_on_schedules_names_every_exit_code_and_no_option_that_is_not_there() -> None:
     page = (ROOT / ".github/SCHEDULES.md").read_text("utf-8")
     table = page[page.index("| code |") : page.index("## systemd")]
     assert {
         int(code) for code in re.findall(r"\d+", re.sub(r"\|[^|]*\|[^|]*\|$", "", table, flags=re.MULTILINE))
     } == set(Exit)
-    parameters = typer.main.get_group(cli.app).commands["fetch"].params
-    known = {option for parameter in parameters for option in parameter.opts} | OF_SYSTEMCTL
+    commands = typer.main.get_group(cli.app).commands.values()
+    known = {option for command in commands for each in command.params for option in each.opts} | OF_SYSTEMCTL
     assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", page)) <= known
 
 
