@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -96,6 +97,15 @@ class TestFindings:
         lost = pl.DataFrame({"n_seats": [1], "n_slots": [40]})
         assert said(lost).startswith("**1 seat stayed empty while somebody waited** for one to the end, in 40 classes")
 
+    def test_class_days_tell_how_many_are_known(self) -> None:
+        none = dict.fromkeys(schema.CLASS_DAYS)
+        known = none | {"class_day": date(2026, 5, 1), "first_day": date(2026, 5, 1), "closed_after_h": 50.0}
+        between = none | {"first_day": date(2026, 5, 1), "last_day": date(2026, 5, 3)}
+        text = said(pl.DataFrame([known | {"punctual": False}, between, none], schema=schema.CLASS_DAYS))
+        assert text.startswith("**1 of 3 classes have a day** (33%). Of the other 2, 1 lie between two known days")
+        assert "marks some classes as completed only days later" in text
+        assert said(pl.DataFrame([none], schema=schema.CLASS_DAYS)).startswith("**Nothing can be said yet**")
+
     def test_a_name_from_a_list_is_text_and_nothing_else(self) -> None:
         hostile = COHORTS.with_columns(cohort=pl.col("cohort").replace("old", HOSTILE))
         text = said(ba.no_shows(OUTCOMES, hostile, by="cohort"))
@@ -114,7 +124,7 @@ class TestLoad:
         assert {"contract", "age_group"} <= set(data.own_columns)
         assert data.titles == {}
 
-    def test_an_archive_is_read_instead_and_only_since_a_day(self, tmp_path: Path) -> None:
+    def test_an_archive_is_read_instead(self, tmp_path: Path) -> None:
         with ba.demo.serve(limit=None) as studio:
             archive = ba.Archive(tmp_path / "archive")
             few = studio.cohorts.head(20)
@@ -125,8 +135,6 @@ class TestLoad:
             assert data.outcomes.height > 0
             assert data.fetches.height == 20
             assert data.titles[3101] == "Sunrise Cycling"
-            later = load(few, archive_path=tmp_path / "archive", since="2999-01-01")
-        assert later.outcomes.is_empty()
 
     def test_a_studio_of_ones_own_is_asked_with_the_key_of_the_environment(
         self, monkeypatch: pytest.MonkeyPatch
@@ -135,3 +143,39 @@ class TestLoad:
             monkeypatch.setenv("BOOKINGS_API_KEY", studio.api_key.reveal())
             data = load(studio.cohorts.head(3), base_url=studio.base_url, studio_name="mitte")
         assert data.outcomes["studio"].unique().to_list() == ["mitte"]
+
+    def test_the_period_means_class_days_and_what_has_none_is_left_out_and_counted(self) -> None:
+        archive: dict[str, Any] = {
+            "archive_path": "data/archive",
+            "timezone": "Europe/Berlin",
+            "opens": "06:00",
+            "closes": "23:00",
+        }
+        whole = load("data/cohorts.csv", **archive)
+        part = load("data/cohorts.csv", **archive, since="2026-03-09", until="2026-03-15")
+        assert part.outcomes["class_day"].min() == date(2026, 3, 9)
+        assert part.outcomes["class_day"].max() == date(2026, 3, 15)
+        assert part.outcomes["week"].unique().to_list() == [date(2026, 3, 9)]
+        assert part.outcomes["weekday"].unique().sort().to_list() == ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+        assert part.n_undated == whole.outcomes["class_day"].null_count() > 0
+        assert (
+            f"9 Mar 2026 to 15 Mar 2026 by class day. {part.n_undated:,} more whose day is not known are left out"
+            in (repr(part))
+        )
+        assert whole.outcomes.height > part.outcomes.height + part.n_undated
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"since": "2026-03-09"}, "set archive_path as well"),
+            ({"archive_path": "data/archive", "until": "2026-03-09"}, "set timezone as well"),
+            ({"archive_path": "data/archive", "timezone": "Europe/Berlin", "since": "9.3."}, "Write it as 2026-05-01"),
+            (
+                {"archive_path": "data/archive", "timezone": "Europe/Berlin", "since": "2030-01-01"},
+                "no class day of the archive lies in since=2030-01-01",
+            ),
+        ],
+    )
+    def test_a_period_that_can_t_be_looked_at_is_refused(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(ba.ConfigurationError, match=message):
+            load("data/cohorts.csv", **options)

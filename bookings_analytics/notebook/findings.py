@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+_GROUPED_BY: Final = frozenset({"studio", "class_id", "class_slot_id", "class_day"})  # by which rates may be grouped
 _BRACKETS: Final = "In brackets: how far chance alone could move the number (95% interval)."
 _Row = dict[str, Any]
 
@@ -66,12 +67,13 @@ def findings(*results: IntoFrame, names: Mapping[Any, str] | None = None) -> Fin
                 f"a frame with the columns {', '.join(rows.columns)} has no finding. Pass frames of rates, such as "
                 "those of no_shows."
             )
-        known = {name for frame in schema.RESULTS for name in frame}
+        known = {name for frame in (*schema.RESULTS, schema.CLASS_DAYS) for name in frame} - _GROUPED_BY
         by = [name for name in rows.columns if name not in known]
         titled = [
             row | {"group": " / ".join(_title(row[name], names or {}) for name in by)}
             for row in rows.iter_rows(named=True)
         ]
+        by = [] if write is _class_days else by
         (points if by else paragraphs).extend(filter(None, write(by, titled)))
     if any(row.startswith("**Nothing") for row in paragraphs):
         points = []
@@ -178,10 +180,29 @@ def _seats_lost(by: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
         )
 
 
+def _class_days(_: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
+    dated = [row for row in rows if row["class_day"] is not None]
+    if not dated:
+        yield "**Nothing can be said yet**: no class has a day. A class shows its day two weeks after it took place."
+        return
+    between = sum(row["class_day"] is None and row["first_day"] is not None for row in rows)
+    rest = len(rows) - len(dated)
+    others = f" Of the other {rest:,}, {between:,} lie between two known days; of the rest nothing is known."
+    share = percent(len(dated) / len(rows))
+    yield f"**{len(dated):,} of {len(rows):,} classes have a day** ({share}).{others if rest else ''}"
+    late = [row for row in dated if row["closed_after_h"] is not None]
+    if late and not all(row["punctual"] for row in late):
+        yield (
+            "The studio marks some classes as completed only days later, so its marks are not taken for the day: what "
+            "counts is when a class left the API's window of 14 days."
+        )
+
+
 _WRITERS: Final[dict[str, Callable[[Sequence[str], Sequence[_Row]], Iterator[str]]]] = {  # by a column of each frame
     "participation_rate": _participation,
     "position": _funnel,
     "no_show_rate": _no_shows,
     "conversion_rate": _conversion,
     "n_seats": _seats_lost,
+    "starts_before": _class_days,
 }

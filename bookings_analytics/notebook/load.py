@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -12,11 +13,14 @@ from bookings_analytics import schema
 from bookings_analytics.archive import Archive
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.demo import serve
+from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.lists import read_titles
+from bookings_analytics.metrics.class_days import class_days
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.notebook.renderer import setup
 from bookings_analytics.studios import API_KEY_VARIABLE, Studio
+from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,20 +29,24 @@ if TYPE_CHECKING:
     from bookings_analytics.cohorts import CohortsSource
     from bookings_analytics.results import FetchResult
 
+_WEEKDAY: Final = pl.Enum(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
 _GROUPS: Final = (2, 12)  # different values of a column that a notebook groups by unasked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
-    """What a notebook looks at.
+    """What a notebook looks at; shown, it says how much that is and of which days.
 
     Attributes:
         cohorts: The list, with the studio and the ``fetch_outcome`` of every customer: `schema.RESULT_COHORTS`.
-        outcomes: What became of each place that these customers asked for: `schema.OUTCOMES`.
+        outcomes: What became of each place that was asked for: `schema.OUTCOMES`. From an archive read with a time
+            zone, also its ``class_day``, and that day's ``week`` (its Monday), ``weekday`` and ``month``.
         fetches: When each customer was asked for: `schema.FETCHES`.
         titles: Class id → title; empty without a file of titles.
         result: What the studio answered; None where an archive was read.
         archive: The archive that was read; None where the studio was asked.
+        days: The days of the classes: `schema.CLASS_DAYS`; None without an archive or a time zone.
+        n_undated: How many places ``since`` and ``until`` left out because the day of their class is not known.
     """
 
     cohorts: pl.DataFrame
@@ -47,6 +55,25 @@ class Loaded:
     titles: Mapping[int, str]
     result: FetchResult | None = None
     archive: Archive | None = None
+    days: pl.DataFrame | None = None
+    n_undated: int = 0
+
+    def __repr__(self) -> str:
+        asked = self.cohorts.select(*schema.CUSTOMER_KEY, "fetch_outcome").unique(list(schema.CUSTOMER_KEY))
+        read = asked.filter(pl.col("fetch_outcome") == "ok").height
+        asked_for = self.outcomes.join(asked, on=list(schema.CUSTOMER_KEY), how="semi")
+        listed = f"{counted(asked.height, 'customer')} on the list, {read:,} of them fetched"
+        text = f"{listed}; {asked_for.height:,} places in classes asked for"
+        if self.days is None:
+            return f"{text}."
+        class_day = asked_for["class_day"]
+        dated, undated = class_day.drop_nulls(), self.n_undated or class_day.null_count()
+        first, last = (f"{day.day} {day:%b %Y}" if isinstance(day, date) else "—" for day in (dated.min(), dated.max()))
+        left = "left out" if self.n_undated else "counted where no day is needed"
+        return f"{text}, {first} to {last} by class day. {undated:,} more whose day is not known are {left}."
+
+    def _repr_markdown_(self) -> str:
+        return repr(self)
 
     @property
     def own_columns(self) -> list[str]:
@@ -63,7 +90,11 @@ def load(
     studio_name: str | None = None,
     archive_path: str | Path | None = None,
     storage_options: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+    opens: str = "05:00",
+    closes: str = "24:00",
     since: str | None = None,
+    until: str | None = None,
     class_file: str | Path | None = None,
 ) -> Loaded:
     """Read a list of customers and what is known about their bookings, and show charts well in this notebook.
@@ -74,11 +105,16 @@ def load(
         studio_name: What the studio is called in all frames.
         archive_path: An archive to read instead of asking the studio: a directory, or the URL of an object store.
         storage_options: What the object store of the archive needs, such as ``{"AWS_REGION": …}``.
-        since: Of an archive, leave out what was first seen before this day (UTC), such as "2026-05-01".
+        timezone: The studio's time zone, such as "Europe/Berlin"; None: classes of an archive have no days.
+        opens: Local time before which no class begins.
+        closes: Local time after which no class ends.
+        since: Of an archive, the first class day to look at, such as "2026-05-01"; None: the first known.
+        until: The last class day to look at; None: the last known.
         class_file: The titles of the classes: a list with ``class_id`` and ``title``.
 
     Raises:
-        BookingsError: The list, the studio or the archive can't be read; the message says what to do.
+        BookingsError: The list, the studio or the archive can't be read, or there is nothing in the period; the
+            message says what to do.
 
     Example:
         >>> import bookings_analytics as ba
@@ -88,12 +124,55 @@ def load(
     """
     setup()
     titles = read_titles(class_file) if class_file else {}
-    start = pl.lit(since or "1970-01-01").str.to_datetime(time_zone="UTC")
-    if archive_path:
-        archive = Archive(archive_path, storage_options=dict(storage_options) if storage_options else None)
-        outcomes = classify(archive.history().collect()).filter(pl.col("first_seen_at") >= start)
-        fetches = archive.fetches().filter(pl.col("fetched_at") >= start).collect()
-        return Loaded(archive.cohorts(cohort_file).collect(), outcomes, fetches, titles, archive=archive)
-    studio = Studio(studio_name, base_url=base_url, api_key=os.environ.get(API_KEY_VARIABLE)) if base_url else serve()
-    result = fetch_bookings(read_cohorts(cohort_file), studios=studio)
-    return Loaded(result.cohorts, classify(result.bookings), result.fetches, titles, result=result)
+    first, last = _day("since", since), _day("until", until)
+    if not archive_path:
+        if first or last:
+            raise ConfigurationError("since and until choose class days of an archive: set archive_path as well.")
+        studio = (
+            Studio(studio_name, base_url=base_url, api_key=os.environ.get(API_KEY_VARIABLE)) if base_url else serve()
+        )
+        result = fetch_bookings(read_cohorts(cohort_file), studios=studio)
+        return Loaded(result.cohorts, classify(result.bookings), result.fetches, titles, result=result)
+    archive = Archive(archive_path, storage_options=dict(storage_options) if storage_options else None)
+    history, fetches = archive.history().collect(), archive.fetches().collect()
+    cohorts, outcomes = archive.cohorts(cohort_file).collect(), classify(history)
+    if timezone is None:
+        if first or last:
+            raise ConfigurationError("since and until are days in the studio's time: set timezone as well.")
+        return Loaded(cohorts, outcomes, fetches, titles, archive=archive)
+    days = class_days(history, fetches, timezone=timezone, opens=opens, closes=closes)
+    dated = _with_days(outcomes, days)
+    chosen = dated.filter(pl.lit(True), *_within(first, last))  # noqa: FBT003 - keeps all rows without a period
+    if chosen.is_empty() and (first or last):
+        known = dated["class_day"].drop_nulls().sort()
+        days_known = f"they go from {known[0]} to {known[-1]}" if len(known) else "no class has a day yet"
+        raise ConfigurationError(
+            f"no class day of the archive lies in since={since} to until={until}: {days_known}. Choose other days."
+        )
+    n_undated = dated["class_day"].null_count() if first or last else 0
+    return Loaded(cohorts, chosen, fetches, titles, archive=archive, days=days, n_undated=n_undated)
+
+
+def _day(name: str, text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is {text!r}, which is no day. Write it as 2026-05-01.") from error
+
+
+def _within(first: date | None, last: date | None) -> list[pl.Expr]:
+    """Build the conditions for a class day in a period; a class without a day is in none."""
+    bounds = [pl.col("class_day") >= first] if first else []
+    return bounds + ([pl.col("class_day") <= last] if last else [])
+
+
+def _with_days(outcomes: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    dated = outcomes.join(
+        days.select(*schema.SLOT_KEY, "class_day"), on=list(schema.SLOT_KEY), how="left", maintain_order="left"
+    )
+    day = pl.col("class_day")
+    return dated.with_columns(
+        week=day.dt.truncate("1w"),
+        weekday=day.dt.strftime("%a").cast(_WEEKDAY),
+        month=day.dt.truncate("1mo"),
+    )
