@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -98,11 +98,12 @@ class TestFindings:
         assert said(lost).startswith("**1 seat stayed empty while somebody waited** for one to the end, in 40 classes")
 
     def test_class_days_tell_how_many_are_known(self) -> None:
-        none = dict.fromkeys(schema.CLASS_DAYS)
-        known = none | {"class_day": date(2026, 5, 1), "first_day": date(2026, 5, 1), "closed_after_h": 50.0}
-        between = none | {"first_day": date(2026, 5, 1), "last_day": date(2026, 5, 3)}
-        text = said(pl.DataFrame([known | {"punctual": False}, between, none], schema=schema.CLASS_DAYS))
-        assert text.startswith("**1 of 3 classes have a day** (33%). Of the other 2, 1 lie between two known days")
+        none = dict.fromkeys(schema.CLASS_DAYS) | {"starts_after": datetime(2026, 5, 1, 2, tzinfo=UTC)}
+        known = none | {"class_day": date(2026, 5, 1), "closed_after_h": 50.0, "punctual": False}
+        shown = none | {"starts_after": datetime(2026, 5, 20, 2, tzinfo=UTC)}
+        text = said(pl.DataFrame([known, none, shown, shown], schema=schema.CLASS_DAYS))
+        assert text.startswith("**1 of 4 classes have a day** (25%). Of the other 3, 2 are still shown by the API")
+        assert "of 1 the fetches leave more than one day possible" in text
         assert "marks some classes as completed only days later" in text
         assert said(pl.DataFrame([none], schema=schema.CLASS_DAYS)).startswith("**Nothing can be said yet**")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from bookings_analytics import schema
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
 _GROUPED_BY: Final = frozenset({"studio", "class_id", "class_slot_id", "class_day"})  # by which rates may be grouped
+_ONE_FETCH: Final = timedelta(hours=12)  # customers are fetched minutes apart
 _BRACKETS: Final = "In brackets: how far chance alone could move the number (95% interval)."
 _Row = dict[str, Any]
 
@@ -185,9 +187,13 @@ def _class_days(_: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
     if not dated:
         yield "**Nothing can be said yet**: no class has a day. A class shows its day two weeks after it took place."
         return
-    between = sum(row["class_day"] is None and row["first_day"] is not None for row in rows)
-    rest = len(rows) - len(dated)
-    others = f" Of the other {rest:,}, {between:,} lie between two known days; of the rest nothing is known."
+    rest = [row for row in rows if row["class_day"] is None]
+    newest = max(row["starts_after"] for row in rows if row["starts_after"] is not None)
+    shown = sum(row["starts_after"] is not None and row["starts_after"] > newest - _ONE_FETCH for row in rest)
+    others = (
+        f" Of the other {len(rest):,}, {shown:,} are still shown by the API and get their day when it drops them; of "
+        f"{len(rest) - shown:,} the fetches leave more than one day possible."
+    )
     share = percent(len(dated) / len(rows))
     yield f"**{len(dated):,} of {len(rows):,} classes have a day** ({share}).{others if rest else ''}"
     late = [row for row in dated if row["closed_after_h"] is not None]
