@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from random import Random
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -241,21 +242,53 @@ def test_stopped_it_ends_soon_and_says_what_is_kept(
     assert "run the command again" in output
 
 
-HOURS = (None, datetime.min.time(), datetime.min.time())  # open around the clock
+def noon_somewhere() -> ZoneInfo:
+    """The time zone where it is noon, give or take an hour: the tests hold at any time of day."""
+    return ZoneInfo(f"Etc/GMT{datetime.now(UTC).hour - 12:+d}")
 
 
-def test_a_fetch_while_the_studio_may_be_open_is_pointed_out_unless_the_night_had_one(
+OPENS, CLOSES, MIDNIGHT = time_of_day(6), time_of_day(23), time_of_day(0)
+
+
+@pytest.mark.parametrize(("opens", "closes"), [(OPENS, CLOSES), (OPENS, MIDNIGHT)])
+def test_a_fetch_while_the_studio_may_be_open_is_pointed_out(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path, opens: time_of_day, closes: time_of_day
+) -> None:
+    told: list[str] = []
+    zone = noon_somewhere()
+    fetch(studio, members, tmp_path / "archive", told, hours=(zone, opens, closes))
+    assert "Class days need one fetch a night" in told[-1]
+    assert f"({zone.key})" in told[-1]
+    told.clear()
+    fetch(studio, members, tmp_path / "archive", told, hours=(zone, opens, closes))
+    assert not any("Class days" in line for line in told), "nobody was asked"
+
+
+def test_a_fetch_while_the_studio_is_closed_is_as_it_should_be(
     studio: demo.DemoStudio, members: Path, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    fetch(studio, members, tmp_path / "archive", told, hours=HOURS)
-    assert "Class days need one fetch a night" in told[-1]
-    told.clear()
-    now = datetime.now(UTC)
-    elsewhere = ZoneInfo("UTC")
-    opens, closes = (now - timedelta(minutes=1)).time(), (now + timedelta(hours=1)).time()
-    fetch(studio, members, tmp_path / "archive", told, hours=(elsewhere, closes, opens))
-    assert not any("Class days" in line for line in told), "the studio is closed"
+    fetch(studio, members, tmp_path / "archive", told, hours=(noon_somewhere(), time_of_day(15), CLOSES))
+    assert not any("Class days" in line for line in told)
+
+
+def test_a_fetch_by_day_after_one_at_night_is_as_it_should_be(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    night = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=9)
+    archive, listed, told = ba.Archive(tmp_path / "archive"), ba.read_cohorts(members), list[str]()
+    ba.fetch_bookings(listed, studios=studio, archive=archive, progress=False, clock=lambda: night)
+    code = scheduled_fetch.fetch_into_archive(
+        listed,
+        str(tmp_path / "archive"),
+        studio=studio,
+        max_age=timedelta(hours=1),
+        failures=None,
+        echo=told.append,
+        hours=(noon_somewhere(), OPENS, CLOSES),
+    )
+    assert code == Exit.DONE
+    assert not any("Class days" in line for line in told)
 
 
 def test_an_unforeseen_error_is_one_line_and_a_file_without_the_key(

@@ -16,7 +16,6 @@ from bookings_analytics.archive import Archive
 from bookings_analytics.archive.changes import Added
 from bookings_analytics.cli.endings import Exit, in_command_terms, is_temporary
 from bookings_analytics.cli.lock import StillRunningError, alone
-from bookings_analytics.clock import current_time
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError, FetchInterrupted
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.results import SETTLED
@@ -83,7 +82,6 @@ def fetch_into_archive(
     try:
         with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
             kept = _CountingArchive(archive)
-            started = current_time()
             result, stopped_by = _fetch(cohorts, studio, kept, max_age)
     except StillRunningError as error:
         echo(str(error))
@@ -96,7 +94,7 @@ def fetch_into_archive(
         f"Archive: {added.new:,} new, {added.changed:,} changed, {added.gone:,} gone, {added.unchanged:,} unchanged "
         f"bookings; {added.fetches:,} fetches kept, {added.skipped:,} skipped."
     )
-    for line in (_until(result, kept), _between(kept, started, hours)):
+    for line in (_until(result, kept), _between(result, kept, hours)):
         if line:
             echo(line)
     if isinstance(stopped_by, FetchInterrupted):
@@ -151,25 +149,26 @@ def _until(result: FetchResult, archive: Archive) -> str | None:
     return f"Fetch again before {oldest + API_WINDOW:%Y-%m-%d %H:%M} UTC: later, bookings go by unseen."
 
 
-def _between(archive: Archive, started: datetime, hours: tuple[ZoneInfo | None, time, time] | None) -> str | None:
+def _between(result: FetchResult, archive: Archive, hours: tuple[ZoneInfo | None, time, time] | None) -> str | None:
     """Point out a fetch between opens and closes, unless a night just before had one; None otherwise."""
-    if hours is None:
-        return None
+    first, last = result.fetches["fetched_at"].min(), result.fetches["fetched_at"].max()
+    if hours is None or not isinstance(first, datetime) or not isinstance(last, datetime):
+        return None  # nobody was asked
     zone, opens, closes = hours
 
     def is_open(at: datetime) -> bool:
         local = at.astimezone(zone).time()
         return local >= opens and (closes <= opens or local < closes)  # closing at 24:00 is written 00:00
 
-    now = current_time()
-    if not (is_open(started) or is_open(now)):
+    if not (is_open(first) or is_open(last)):
         return None
-    recent = archive.fetches().filter(pl.col("fetched_at") > started - _A_NIGHT_AGO).select("fetched_at").unique()
+    recent = archive.fetches().filter(pl.col("fetched_at") > first - _A_NIGHT_AGO).select("fetched_at").unique()
     if any(not is_open(at) for at in recent.collect()["fetched_at"]):
         return None
-    local, clock = started.astimezone(zone), zone.key if zone else "this machine's clock"
+    clock = zone.key if zone else "this machine's clock"
+    begun, ended = first.astimezone(zone), last.astimezone(zone)
     return (
-        f"Fetched between {local:%H:%M} and {now.astimezone(zone):%H:%M} ({clock}), when the studio may be open "
+        f"Fetched between {begun:%H:%M} and {ended:%H:%M} ({clock}), when the studio may be open "
         f"({opens:%H:%M} to {closes:%H:%M}). Class days need one fetch a night while it is closed: "
         "schedule one, or set --opens, --closes and --timezone."
     )
