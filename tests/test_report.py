@@ -22,13 +22,25 @@ from bookings_analytics.results import FetchResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ("base_url", "studio_name", "cohort_file", "class_file", "archive_path", "since", "by")
+NAMES = (
+    "base_url",
+    "studio_name",
+    "cohort_file",
+    "class_file",
+    "archive_path",
+    "timezone",
+    "opens",
+    "since",
+    "until",
+    "by",
+)
 PARAMETERS = "\n".join(f"{name} = None" for name in NAMES)
 SHOW = f"print([{', '.join(NAMES)}])"
 CHART = """import bookings_analytics as ba, polars as pl
 ba.notebook.setup()
 ba.charts.seats_lost_while_waiting(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
 KEY = secrets.token_urlsafe(24)
+BERLIN = ["--timezone", "Europe/Berlin"]
 
 
 def write(folder: Path, name: str, *code: str) -> None:
@@ -117,11 +129,12 @@ def test_every_option_reaches_the_notebooks_and_the_key_stays_in_the_environment
     (tmp_path / "classes.csv").write_text("class_id,title\n7,Yoga\n", "utf-8")
     write(bundled, "01", PARAMETERS, SHOW, "import os; print(len(os.environ['BOOKINGS_API_KEY']))")
     options = ["--cohorts", "members.csv", "--archive", "kept", "--studio", "mitte", "--since", "2026-05-01"]
+    options += ["--until", "2026-05-31", "--opens", "06:30", "--timezone", "Europe/Berlin"]
     run(tmp_path / "out", *options, "--by", "contract", "--classes", "classes.csv")
 
     page = (tmp_path / "out/01.html").read_text("utf-8")
     files = [str(tmp_path / name) for name in ("members.csv", "classes.csv", "kept")]
-    values = ["https://acme.example", "mitte", *files, "2026-05-01", "contract"]
+    values = ["https://acme.example", "mitte", *files, "Europe/Berlin", "06:30", "2026-05-01", "2026-05-31", "contract"]
     assert str(values).replace("'", "&#x27;") in page
     assert "<pre>32\n</pre>" in page
     assert not any(KEY.encode() in path.read_bytes() for path in (tmp_path / "out").iterdir())
@@ -132,14 +145,20 @@ def test_an_archive_of_an_object_store_is_left_as_it_is_and_the_demos_titles_are
     bundled: Path, tmp_path: Path, members: str, kept: str
 ) -> None:
     write(bundled, "01", PARAMETERS.replace("class_file = None", "class_file = 'demo.csv'"), SHOW)
-    run(tmp_path / "out", "--cohorts", members, "--archive", f"file://{kept}")
-    assert f"None, &#x27;file://{kept}&#x27;, None" in (tmp_path / "out/01.html").read_text("utf-8")
+    run(tmp_path / "out", "--cohorts", members, "--archive", f"file://{kept}", *BERLIN)
+    assert f"None, &#x27;file://{kept}&#x27;, &#x27;Europe/Berlin&#x27;" in (tmp_path / "out/01.html").read_text(
+        "utf-8"
+    )
 
 
 @pytest.mark.parametrize(
     ("where", "pages", "told"),
     [
-        (["--archive", "kept"], ["02", "03"], {"00": "it is about the demo's customers", "01": "it needs --studio"}),
+        (
+            ["--archive", "kept", *BERLIN],
+            ["02", "03"],
+            {"00": "it is about the demo's customers", "01": "it needs --studio"},
+        ),
         (
             ["--studio", "mitte"],
             ["01", "02"],
@@ -180,17 +199,18 @@ def test_the_api_is_asked_by_one_notebook_only_and_the_others_read_what_it_kept(
     )
     assert first == second
     assert first != ["None"]
-    run(out, "--cohorts", members, "--studio", "mitte", "--archive", kept)
+    run(out, "--cohorts", members, "--studio", "mitte", "--archive", kept, *BERLIN)
     assert "<pre>None\n" in (out / "01.html").read_text("utf-8"), "an archive of one's own is read only"
     assert f"<pre>{kept}\n" in (out / "02.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("option", ["--archive", "--studio", "--classes"])
+@pytest.mark.parametrize("option", ["--archive", "--studio", "--classes", "--since", "--until"])
 def test_where_to_read_without_whom_is_refused(tmp_path: Path, option: str) -> None:
+    value = "2026-05-01" if option in {"--since", "--until"} else "anything"
     with pytest.raises(
         ba.ConfigurationError, match=f"{option} goes with a list of your own customers. Name it with --cohorts"
     ):
-        run(tmp_path / "out", option, "anything")
+        run(tmp_path / "out", option, value)
     assert not (tmp_path / "out").exists()
 
 
@@ -210,7 +230,17 @@ def test_the_bundled_notebooks_take_every_option() -> None:
     own = [names for names in taken if "cohort_file" in names]
     assert len(own) == len(taken) - 1, "all but 00"
     assert all("by" in names and names & {"base_url", "archive_path"} for names in own)
-    options = {"base_url", "studio_name", "cohort_file", "class_file", "archive_path", "since", "by"}
+    options = {
+        "base_url",
+        "studio_name",
+        "cohort_file",
+        "class_file",
+        "archive_path",
+        "timezone",
+        "opens",
+        "since",
+        "by",
+    }
     assert options <= set().union(*own)
 
 
@@ -265,7 +295,7 @@ class TestNothingToReportOn:
 
     def refused(self, folder: Path, *options: str) -> str:
         with pytest.raises(ba.ConfigurationError) as raised:
-            run(folder / "out", *options)
+            run(folder / "out", *options, *BERLIN)
         assert not (folder / "out").exists()
         return str(raised.value)
 
@@ -287,6 +317,19 @@ class TestNothingToReportOn:
     def test_an_archive_that_ends_before_the_first_day(self, tmp_path: Path, members: str, kept: str) -> None:
         message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--since", "2030-01-01")
         assert message.startswith("--since 2030-01-01: the archive's last fetch is of 2026-05-20.")
+
+    def test_an_archive_that_begins_after_the_last_day(self, tmp_path: Path, members: str, kept: str) -> None:
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--until", "2026-05-05")
+        assert message.startswith("--until 2026-05-05: the archive's first fetch is of 2026-05-20")
+
+    def test_a_period_that_ends_before_it_begins(self, tmp_path: Path, members: str, kept: str) -> None:
+        period = ["--since", "2026-05-12", "--until", "2026-05-11"]
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, *period)
+        assert message == "--until 2026-05-11 is before --since 2026-05-12. Swap them."
+
+    def test_an_archive_without_the_studios_time_zone(self, tmp_path: Path, members: str, kept: str) -> None:
+        with pytest.raises(ba.ConfigurationError, match=r"read by class days, in the studio's time\. Add --timezone"):
+            run(tmp_path / "out", "--cohorts", members, "--archive", kept)
 
     def test_a_column_that_the_list_has_not(self, tmp_path: Path, members: str, kept: str) -> None:
         message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--by", "tariff")

@@ -141,24 +141,36 @@ def report(
     ] = None,
     studio: Annotated[str | None, typer.Option(help="The studio's name; address and key: the environment.")] = None,
     classes: Annotated[Path | None, typer.Option(help="Titles of classes: csv with class_id and title.")] = None,
-    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day to look at.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first class day to look at.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last class day to look at.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help=f"The studio's time zone (Europe/Berlin); default: {TIMEZONE_VARIABLE}.")
+    ] = None,
+    opens: Annotated[str, typer.Option(help="No class begins before this local time.")] = "05:00",
+    closes: Annotated[str, typer.Option(help="No class ends after this local time.")] = "24:00",
     by: Annotated[str | None, typer.Option(help="The column of the cohort list to group by.")] = None,
 ) -> None:
     """Run the notebooks and write each as a page that needs no internet; without options, on the demo data.
 
     With --archive it shows what was kept; with --studio, what the API shows now.
     """
-    from bookings_analytics.report.run import write_report
+    from bookings_analytics.report.run import Hours, write_report
 
-    day = since.date() if since else None
+    zone = _zone(timezone or os.environ.get(TIMEZONE_VARIABLE))
+    _time("--opens", opens)
+    _time("--closes", closes)
     write_report(
         folder,
         cohorts=cohorts,
         archive=archive,
         studio=studio,
         classes=classes,
-        since=day,
+        since=since.date() if since else None,
+        until=until.date() if until else None,
         by=by,
+        hours=Hours(zone.key if zone else None, opens, closes),
         tell=typer.echo,
     )
 

@@ -11,6 +11,7 @@ from bookings_analytics.archive import Archive
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.lists import read_titles
+from bookings_analytics.schema import API_WINDOW
 
 if TYPE_CHECKING:
     from datetime import date
@@ -34,13 +35,16 @@ def check_list(cohorts: Path, *, by: str | None) -> pl.DataFrame:
     return listed
 
 
-def check_archive(location: str, listed: pl.DataFrame, *, since: date | None, classes: Path | None) -> None:
+def check_archive(
+    location: str, listed: pl.DataFrame, *, since: date | None, until: date | None, classes: Path | None
+) -> None:
     """Check that an archive is there and holds something to report on.
 
     Args:
         location: The archive's directory or URL, as ``--archive`` names it.
         listed: The list of customers.
         since: The first day that ``--since`` names; None: not asked for.
+        until: The last day that ``--until`` names; None: not asked for.
         classes: The file that ``--classes`` names; None: not asked for.
 
     Raises:
@@ -53,7 +57,8 @@ def check_archive(location: str, listed: pl.DataFrame, *, since: date | None, cl
             f"--archive {location}"
         )
     archive = Archive(location)
-    last = archive.fetches().select(pl.max("fetched_at")).collect().item()
+    fetched = archive.fetches().select(first=pl.min("fetched_at"), last=pl.max("fetched_at")).collect()
+    first, last = fetched.row(0)
     if last is None:
         raise ConfigurationError(
             f"--archive {location}: the archive is empty. Fill it first: bookings-analytics fetch --archive {location}"
@@ -68,6 +73,13 @@ def check_archive(location: str, listed: pl.DataFrame, *, since: date | None, cl
         raise ConfigurationError(
             f"--since {since}: the archive's last fetch is of {last.date()}. Name an earlier day, or fetch again first."
         )
+    if until is not None and until < (first - API_WINDOW).date():
+        raise ConfigurationError(
+            f"--until {until}: the archive's first fetch is of {first.date()} and shows two weeks before it. "
+            "Name a later day."
+        )
+    if since is not None and until is not None and until < since:
+        raise ConfigurationError(f"--until {until} is before --since {since}. Swap them.")
     if classes is not None:
         there = archive.history().select(pl.col("class_id").unique()).collect()["class_id"]
         titles = read_titles(classes)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import papermill  # type: ignore[import-untyped] # it has no types
 from jupyter_client.kernelspec import KernelSpecManager
@@ -30,6 +30,20 @@ if TYPE_CHECKING:
 _KERNEL: Final = "python3"
 
 
+class Hours(NamedTuple):
+    """When a studio has classes.
+
+    Attributes:
+        timezone: Its time zone, such as "Europe/Berlin"; None: not known.
+        opens: Local time before which no class begins.
+        closes: Local time after which no class ends.
+    """
+
+    timezone: str | None = None
+    opens: str = "05:00"
+    closes: str = "24:00"
+
+
 class _OwnKernels(AsyncKernelManager):
     """The kernel of this environment, not one of the same name that is registered for the user."""
 
@@ -45,7 +59,9 @@ def write_report(
     studio: str | None = None,
     classes: Path | None = None,
     since: date | None = None,
+    until: date | None = None,
     by: str | None = None,
+    hours: Hours | None = None,
     tell: Callable[[str], None],
 ) -> None:
     """Run the bundled notebooks; write a page for each, its charts as pictures for mail, and a first page.
@@ -60,8 +76,10 @@ def write_report(
         archive: The archive's directory or URL.
         studio: The name of a studio, its base URL and key being in the environment.
         classes: A list with the classes' titles; None: classes go by number.
-        since: The first day to look at; None: all that was kept.
+        since: The first class day to look at; None: the first known.
+        until: The last class day to look at; None: the last known.
         by: The column of the cohort list to group by; None: the one that each notebook names.
+        hours: When the studio has classes; needed with an archive.
         tell: Called with each line about what was written or left out.
 
     Raises:
@@ -70,11 +88,19 @@ def write_report(
         ConfigurationError: A parameter can't be used, or there is nothing to report on. No notebook has run then.
         ReportError: A cell failed.
     """
-    given = _parameters(cohorts=cohorts, archive=archive, studio=studio, classes=classes, since=since, by=by)
+    given = _parameters(
+        cohorts=cohorts,
+        archive=archive,
+        studio=studio,
+        classes=classes,
+        days={"since": since, "until": until},
+        by=by,
+        hours=hours or Hours(),
+    )
     if cohorts is not None or by is not None:
         listed = check_list(cohorts or bundled.bundled() / "data" / "cohorts.csv", by=by)
         if archive is not None:
-            check_archive(archive, listed, since=since, classes=classes)
+            check_archive(archive, listed, since=since, until=until, classes=classes)
     note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[Entry] = []
@@ -115,8 +141,9 @@ def _parameters(
     archive: str | None,
     studio: str | None,
     classes: Path | None,
-    since: date | None,
+    days: Mapping[str, date | None],
     by: str | None,
+    hours: Hours,
 ) -> dict[str, str | None]:
     """Collect the notebooks' parameters that the options set."""
     parameters: dict[str, str | None] = {}
@@ -126,11 +153,12 @@ def _parameters(
             raise ConfigurationError(
                 "--cohorts names the customers, not where their bookings are. Add --archive or --studio."
             )
-        if archive is None and since is not None:
-            raise ConfigurationError(
-                "--since limits what is read from an archive; the API shows no past. Add --archive, or drop --since."
-            )
-    elif own := [name for name, value in (("archive", archive), ("studio", studio), ("classes", classes)) if value]:
+        parameters |= _when(archive, days, hours)
+    elif own := [
+        name
+        for name, value in {"archive": archive, "studio": studio, "classes": classes, **days}.items()
+        if value is not None
+    ]:
         raise ConfigurationError(f"--{own[0]} goes with a list of your own customers. Name it with --cohorts.")
     if archive is not None:  # notebooks run elsewhere; a URL stays as it is
         parameters["archive_path"] = archive if "://" in archive else str(Path(archive).resolve())
@@ -139,11 +167,25 @@ def _parameters(
         if missing:
             raise ConfigurationError(f"--studio {studio} needs {' and '.join(missing)} in the environment. Set it.")
         parameters |= {"studio_name": studio, "base_url": os.environ[BASE_URL_VARIABLE]}
-    if since is not None:
-        parameters["since"] = since.isoformat()
     if by is not None:
         parameters["by"] = by
     return parameters
+
+
+def _when(archive: str | None, days: Mapping[str, date | None], hours: Hours) -> dict[str, str | None]:
+    """Collect the parameters about days; only an archive has some."""
+    for option, day in days.items():
+        if archive is None and day is not None:
+            raise ConfigurationError(
+                f"--{option} limits what is read from an archive; the API shows no past. Add --archive, or drop "
+                f"--{option}."
+            )
+    if archive is not None and hours.timezone is None:
+        raise ConfigurationError(
+            "--archive is read by class days, in the studio's time. Add --timezone Europe/Berlin, for instance."
+        )
+    period = {name: day.isoformat() for name, day in days.items() if day is not None}
+    return {"timezone": hours.timezone, "opens": hours.opens, "closes": hours.closes, **period}
 
 
 def _file(option: str, path: Path | None) -> str | None:
