@@ -19,6 +19,7 @@ from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.demo.timetable import FEE_FROM, OUTAGE, STORM
 from bookings_analytics.demo.world import make_world
 from bookings_analytics.fetch import fetch_bookings
+from bookings_analytics.metrics.class_days import class_days
 
 if TYPE_CHECKING:
     from bookings_analytics.demo import World
@@ -182,6 +183,22 @@ def test_the_readme_tells_the_truth_about_the_fee() -> None:
             assert f"| {cohort} | {before} | {shares[cohort, True]} |" in readme
     stormy = missed.filter(pl.col("day") == STORM)["came"]
     assert f"{(~stormy).sum()} of {len(stormy)} people" in readme
+
+
+@pytest.mark.parametrize(("bundled", "share"), [(DEMO, 0.99), (LATE, 0.95)], ids=["demo", "late"])
+def test_no_class_gets_a_wrong_day_and_nearly_all_that_left_the_window_get_one(bundled: Bundled, share: float) -> None:
+    """Some seen by few customers stay without, since bookings are deleted."""
+    archive = Archive(bundled.folder)
+    found = class_days(archive.history(), archive.fetches(), timezone="Europe/Berlin").lazy().collect()
+    dated = found.join(bundled.world.timetable, on="class_slot_id").with_columns(
+        true_day=pl.col("starts_at").dt.convert_time_zone("Europe/Berlin").dt.date()
+    )
+    assert dated.height == found.height
+    assert dated.filter(pl.col("class_day") != pl.col("true_day")).is_empty()
+    assert dated.filter(~pl.col("true_day").is_between("first_day", "last_day")).is_empty()
+    left = dated.filter(pl.col("ends_at") < nights(1)[-1] - timedelta(days=15))
+    assert left["class_day"].is_not_null().sum() >= share * left.height
+    assert not found["punctual"].any(), "its marks are late"
 
 
 @both

@@ -1,4 +1,4 @@
-"""The demo studio's API: the endpoint of `openapi.json`, answered from the world, and the studio's time."""
+"""The demo studio's API, answered from the world: bookings, classes and their slots; and the studio's time."""
 
 from __future__ import annotations
 
@@ -10,32 +10,38 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from bookings_analytics.demo.classes import ClassPages, WrongParameterError
 from bookings_analytics.demo.clock import checked
-from bookings_analytics.demo.faults import Faults
-from bookings_analytics.demo.refusals import Refusal, refusal
+from bookings_analytics.demo.faults import Endpoint, Faults
+from bookings_analytics.demo.refusals import Refusal
+from bookings_analytics.demo.responses import cut, error_response, planned_response
 from bookings_analytics.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from starlette.types import Receive, Scope, Send
 
-    from bookings_analytics.demo.faults import Fault, RateLimit
+    from bookings_analytics.demo.faults import RateLimit
     from bookings_analytics.demo.world import World
     from bookings_analytics.studios import ApiKey
 
-PATH: Final = "/v1/classes/booking"
 CLOCK_PATH: Final = "/clock"
 
+_ENDPOINTS: Final[Mapping[Endpoint, re.Pattern[str]]] = {
+    "bookings": re.compile("/v1/classes/booking"),
+    "classes": re.compile("/v1/classes"),
+    "slots": re.compile("/v1/classes/([^/]+)/slots"),
+}
+
 _KEPT_REQUESTS: Final = 100_000
-_CHUNK_BYTES: Final = 65_536
 
 
 @dataclass(slots=True)
@@ -45,6 +51,7 @@ class LoggedRequest:
     Attributes:
         arrived_at: Time of arrival, in seconds of `time.monotonic`.
         method: HTTP method.
+        path: Path of the URL.
         customer_id: Customer asked for; None if the request names none.
         headers: Headers of the request except the key, names in lower case.
         status: Status of the answer; None if there is none (yet).
@@ -52,6 +59,7 @@ class LoggedRequest:
 
     arrived_at: float
     method: str
+    path: str
     customer_id: int | None
     headers: dict[str, str]
     status: int | None = None
@@ -64,7 +72,7 @@ class Api:
         world: What happens at the studio.
         key: The key that requests must carry.
         clock: Returns the time at the studio.
-        rate_limit: The API's rate limit; None for no limit.
+        rate_limit: The rate limit of each endpoint; None for no limit.
     """
 
     def __init__(
@@ -76,7 +84,8 @@ class Api:
         self._world = world
         self._key = key
         self._clock = clock
-        self._rate_limit = rate_limit
+        self._pages = ClassPages(world)
+        self._rate_limits = {name: rate_limit.unused() for name in _ENDPOINTS} if rate_limit is not None else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,97 +95,95 @@ class Api:
             return
         customer_id = _customer_id(request)
         headers = {name: value for name, value in request.headers.items() if name != "x-api-key"}
-        logged = LoggedRequest(time.monotonic(), request.method, customer_id, headers)
+        logged = LoggedRequest(time.monotonic(), request.method, request.url.path, customer_id, headers)
         self.requests.append(logged)
-        fault = None
-        response = self._refusal(request, logged.arrived_at)
-        if response is None:
-            fault = self.faults.take(customer_id)
-            response = self._answer(request, customer_id) if fault is None or not fault.answers else _as_planned(fault)
+        endpoint, class_id = _endpoint(request.url.path)
+        response = self._refusal(request, endpoint, logged.arrived_at)
+        fault = None if response is not None else self.faults.take(endpoint, customer_id)
+        if fault is not None and fault.answers:
+            response = planned_response(fault)
+        elif response is None:
+            response = self._answer(request, endpoint, class_id, customer_id)
         if fault is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.closing.wait(), fault.delay)
             if fault.drop or fault.cut_after is not None:
-                await _cut(response, fault, scope, receive, send)
+                await cut(response, fault, scope, receive, send)
                 return
         logged.status = response.status_code
         await response(scope, receive, send)
 
-    def _refusal(self, request: Request, now: float) -> Response | None:
-        """Answer requests that do not ask for bookings, or that come too often; None for the others."""
+    def _refusal(self, request: Request, endpoint: Endpoint | None, now: float) -> Response | None:
+        """Answer requests that ask for nothing, or that come too often; None for the others."""
         if not hmac.compare_digest(request.headers.get("x-api-key", "").encode(), self._key.reveal().encode()):
-            return _error(401)
-        if request.url.path != PATH:
-            return _error(404)
+            return error_response(401)
+        if endpoint is None:
+            return error_response(404)
         if request.method == "HEAD":
             return Response()
         if request.method != "GET":
-            return _error(405, headers={"allow": "GET, HEAD"})
-        if self._rate_limit is not None and (left := self._rate_limit.refuse(now)):
-            return _error(429, headers={"retry-after": str(math.ceil(left))} if self._rate_limit.retry_after else None)
+            return error_response(405, headers={"allow": "GET, HEAD"})
+        limit = self._rate_limits.get(endpoint)
+        if limit is not None and (left := limit.refuse(now)):
+            return error_response(429, headers={"retry-after": str(math.ceil(left))} if limit.retry_after else None)
         return None
 
-    def _answer(self, request: Request, customer_id: int | None) -> Response:
+    def _answer(self, request: Request, endpoint: Endpoint | None, class_id: str, customer_id: int | None) -> Response:
         """Answer with what the world says."""
-        if customer_id is None:
-            given = ", ".join(request.query_params.getlist("customerId"))
-            return _error(400, reference="customerId", argument=("STRING", given))
         try:
             now = checked(self._clock(), name="clock()")
         except ConfigurationError as error:  # a clock of somebody else's: tell those who ask
-            return _error(Refusal(500, "clock", str(error)))
+            return error_response(Refusal(500, "clock", str(error)))
+        if endpoint == "bookings":
+            return self._bookings(request, customer_id, now)
+        if self._world.is_down(now):
+            return error_response(503)
+        try:
+            if endpoint == "classes":
+                return _json(self._pages.classes(request.query_params))
+            return self._slots(request, class_id, now)
+        except WrongParameterError as error:
+            return error_response(400, reference=str(error))
+
+    def _slots(self, request: Request, class_id: str, now: datetime) -> Response:
+        number = _whole_number(class_id)
+        if number is None:
+            return error_response(400, reference="classId")
+        page = self._pages.slots(number, request.query_params, now)
+        return error_response(404) if page is None else _json(page)
+
+    def _bookings(self, request: Request, customer_id: int | None, now: datetime) -> Response:
+        if customer_id is None:
+            given = ", ".join(request.query_params.getlist("customerId"))
+            return error_response(400, reference="customerId", argument=("STRING", given))
         answer = self._world.answer(customer_id, now)
         if isinstance(answer, Refusal):
-            return _error(answer, argument=("INTEGER", customer_id))
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+            return error_response(answer, argument=("INTEGER", customer_id))
+        return _json(answer)
 
 
-def _customer_id(request: Request) -> int | None:
-    """Return the one whole number within int64 that the query must hold; None if it does not."""
-    match request.query_params.getlist("customerId"):
-        case [text] if re.fullmatch(r"-?[0-9]{1,19}", text) and -(2**63) <= int(text) < 2**63:
-            return int(text)
+def _json(content: object) -> Response:
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+def _endpoint(path: str) -> tuple[Endpoint | None, str]:
+    """Return which endpoint a path is, and the class it names; None if it is none of them."""
+    for endpoint, pattern in _ENDPOINTS.items():
+        if found := pattern.fullmatch(path):
+            return endpoint, "".join(found.groups())
+    return None, ""
+
+
+def _whole_number(text: str) -> int | None:
+    """Return a whole number within int64; None if the text is something else."""
+    if re.fullmatch(r"-?[0-9]{1,19}", text) and -(2**63) <= int(text) < 2**63:
+        return int(text)
     return None
 
 
-def _error(
-    what: Refusal | int,
-    *,
-    reference: str | None = None,
-    argument: tuple[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """Answer with the specification's ErrorResponse."""
-    error = what if isinstance(what, Refusal) else refusal(what)
-    body: dict[str, Any] = {"errorMessage": error.message, "errorCode": error.error_code, "traceId": error.trace_id}
-    if reference is not None:
-        body["reference"] = reference
-    if argument is not None:
-        kind, value = argument
-        body["args"] = [{"value": value}]
-        body["typedArgs"] = [{"value": value, "type": kind}]
-    return Response(msgspec.json.encode(body), error.status, headers, "application/json")
-
-
-def _as_planned(fault: Fault) -> Response:
-    if fault.body is None:
-        return _error(fault.status or 200, headers=fault.headers)
-    headers = {"content-type": "application/json", **fault.headers}
-    if fault.chunked:
-        return StreamingResponse(_chunks(fault.body), fault.status or 200, headers)
-    return Response(fault.body, fault.status or 200, headers)
-
-
-async def _chunks(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), _CHUNK_BYTES):
-        yield body[start : start + _CHUNK_BYTES]
-
-
-async def _cut(response: Response, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-    """Close the connection before the answer is complete."""
-    if not fault.drop:
-        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-        await send({"type": "http.response.body", "body": bytes(response.body)[: fault.cut_after], "more_body": True})
-    scope["state"]["transport"].close()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _customer_id(request: Request) -> int | None:
+    """Return the one customer that the query must name; None if it does not."""
+    match request.query_params.getlist("customerId"):
+        case [text]:
+            return _whole_number(text)
+    return None

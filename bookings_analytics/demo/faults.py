@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Window = Literal["sliding", "fixed"]
+Endpoint = Literal["bookings", "classes", "slots"]
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
     """What happens to a request instead of the true answer; see `Faults.add`."""
 
+    endpoint: Endpoint
     customer_id: int | None
     times: int | None
     status: int | None
@@ -41,6 +43,7 @@ class Faults:
     def add(
         self,
         *,
+        endpoint: Endpoint = "bookings",
         customer_id: int | None = None,
         times: int | None = 1,
         status: int | None = None,
@@ -54,6 +57,7 @@ class Faults:
         """Plan a fault; several that match the same request are used up in the order in which they were planned.
 
         Args:
+            endpoint: What is asked for by the requests that fail.
             customer_id: Customer whose requests fail; None for any.
             times: Number of requests that fail; None for all from now on.
             status: Status of the answer, with the specification's error body unless `body` is given.
@@ -66,6 +70,7 @@ class Faults:
         """
         self._planned.append(
             Fault(
+                endpoint=endpoint,
                 customer_id=customer_id,
                 times=times,
                 status=status,
@@ -82,14 +87,15 @@ class Faults:
         """Switch every fault off."""
         self._planned.clear()
 
-    def take(self, customer_id: int | None) -> Fault | None:
+    def take(self, endpoint: Endpoint | None, customer_id: int | None) -> Fault | None:
         """Return the fault planned for this request, if any, and count it as used.
 
         Args:
+            endpoint: What the request asks for.
             customer_id: Customer that the request asks for; None if it names none.
         """
         for fault in self._planned:
-            if fault.customer_id in (None, customer_id):
+            if fault.endpoint == endpoint and fault.customer_id in (None, customer_id):
                 if fault.times is not None:
                     fault.times -= 1
                     if not fault.times:
@@ -109,6 +115,16 @@ class RateLimit:
     retry_after: bool = False  # whether a 429 says how long to wait
     _arrivals: deque[float] = field(default_factory=deque)
     _locked_until: float = 0.0
+
+    def unused(self) -> RateLimit:
+        """Return a limit like this one that has counted nothing yet."""
+        return RateLimit(
+            limit=self.limit,
+            period=self.period,
+            lockout=self.lockout,
+            window=self.window,
+            retry_after=self.retry_after,
+        )
 
     def refuse(self, now: float) -> float | None:
         """Count a request; return the seconds that the lock-out still lasts, None if the request may pass.

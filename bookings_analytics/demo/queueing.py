@@ -45,6 +45,10 @@ class Booking:
         """The status it ended with."""
         return self.changes[-1][1]
 
+    def status_at(self, at: datetime) -> BookingStatus | None:
+        """Return the status at a time; None before it was made."""
+        return next((status for changed_at, status in reversed(self.changes) if changed_at <= at), None)
+
     @property
     def holds_seat(self) -> bool:
         """Whether it ended with a seat."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
+    from bookings_analytics.schema import ClassSlotStatus
+
 TIMEZONE: Final = ZoneInfo("Europe/Berlin")
 
 
@@ -77,6 +79,7 @@ class StudioClass:
 
     class_id: int
     title: str
+    category: str
     capacity: int
     times: tuple[str, ...]  # when it starts, local time: day of the week (0 is Monday), hour and minute
     appeal: float  # how many ask for it, against the others
@@ -86,29 +89,29 @@ class StudioClass:
 
 
 CLASSES: Final = (
-    StudioClass(class_id=3101, title="Sunrise Cycling", capacity=15, appeal=1.3, miss_odds=3.2,
+    StudioClass(class_id=3101, title="Sunrise Cycling", category="Cycling", capacity=15, appeal=1.3, miss_odds=3.2,
                 times=("0 06:30", "2 06:30", "4 06:30")),
-    StudioClass(class_id=3102, title="Morning Yoga", capacity=17, appeal=1.2,
+    StudioClass(class_id=3102, title="Morning Yoga", category="Yoga", capacity=17, appeal=1.2,
                 times=("1 07:30", "3 07:30", "5 09:00", "6 10:00")),
-    StudioClass(class_id=3103, title="Reformer Pilates", capacity=11, appeal=1.2, miss_odds=0.3, confirmed=0.5,
-                times=("0 09:00", "1 18:00", "3 18:00", "4 09:00")),
-    StudioClass(class_id=3104, title="Back and Spine", capacity=15, appeal=0.9, miss_odds=0.7,
+    StudioClass(class_id=3103, title="Reformer Pilates", category="Pilates", capacity=11, appeal=1.2, miss_odds=0.3,
+                confirmed=0.5, times=("0 09:00", "1 18:00", "3 18:00", "4 09:00")),
+    StudioClass(class_id=3104, title="Back and Spine", category="Health", capacity=15, appeal=0.9, miss_odds=0.7,
                 times=("0 10:00", "2 10:00", "4 10:00")),
-    StudioClass(class_id=3105, title="Lunch Express", capacity=13, appeal=1.2, miss_odds=1.2, recorded=0.55,
-                times=("0 12:15", "1 12:15", "2 12:15", "3 12:15", "4 12:15")),
-    StudioClass(class_id=3106, title="Barbell", capacity=15, appeal=1.3, recorded=0.9,
+    StudioClass(class_id=3105, title="Lunch Express", category="Strength", capacity=13, appeal=1.2, miss_odds=1.2,
+                recorded=0.55, times=("0 12:15", "1 12:15", "2 12:15", "3 12:15", "4 12:15")),
+    StudioClass(class_id=3106, title="Barbell", category="Strength", capacity=15, appeal=1.3, recorded=0.9,
                 times=("0 17:00", "2 17:00", "5 10:00")),
-    StudioClass(class_id=3107, title="HIIT", capacity=15, appeal=1.8, miss_odds=1.1,
+    StudioClass(class_id=3107, title="HIIT", category="Strength", capacity=15, appeal=1.8, miss_odds=1.1,
                 times=("0 18:00", "2 18:00", "4 17:00", "5 11:00")),
-    StudioClass(class_id=3108, title="Cycling", capacity=15, appeal=1.5,
+    StudioClass(class_id=3108, title="Cycling", category="Cycling", capacity=15, appeal=1.5,
                 times=("1 17:00", "3 17:00", "4 18:00")),
-    StudioClass(class_id=3109, title="Vinyasa Flow", capacity=15, appeal=1.5, miss_odds=0.9,
+    StudioClass(class_id=3109, title="Vinyasa Flow", category="Yoga", capacity=15, appeal=1.5, miss_odds=0.9,
                 times=("0 19:00", "2 19:00", "6 11:00")),
-    StudioClass(class_id=3110, title="Boxing", capacity=15, appeal=1.3, miss_odds=1.3,
+    StudioClass(class_id=3110, title="Boxing", category="Strength", capacity=15, appeal=1.3, miss_odds=1.3,
                 times=("1 19:00", "3 19:00")),
-    StudioClass(class_id=3111, title="Mobility", capacity=17, appeal=0.7, recorded=0.2,
+    StudioClass(class_id=3111, title="Mobility", category="Health", capacity=17, appeal=0.7, recorded=0.2,
                 times=("1 20:00", "3 20:00", "6 17:00")),
-    StudioClass(class_id=3112, title="Late Pump", capacity=15, appeal=0.9, miss_odds=1.2,
+    StudioClass(class_id=3112, title="Late Pump", category="Strength", capacity=15, appeal=0.9, miss_odds=1.2,
                 times=("0 20:00", "2 20:00", "4 19:00")),
 )  # fmt: skip
 
@@ -125,6 +128,12 @@ class Slot:
     canceled_at: datetime | None
     recorded: bool  # whether attendance is recorded
     miss_odds: float  # multiplies each person's odds of a no-show: the weather, a cover teacher, the fee
+
+    def status_at(self, at: datetime) -> ClassSlotStatus:
+        """Return what the API shows at a time."""
+        if self.canceled_at is not None:
+            return "CANCELED" if self.canceled_at <= at else "PLANNED"
+        return "COMPLETED" if self.marked_at <= at else "PLANNED"
 
 
 def make_slots(rng: Random, office: Random, bookkeeping: Bookkeeping) -> list[Slot]:

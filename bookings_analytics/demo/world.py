@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from bookings_analytics.demo.timetable import Slot
 
 SEED: Final = 14
 
@@ -73,6 +72,14 @@ class World:
             booking.deleted_at = timetable.deletion(office, self.bookkeeping, booking.slot, changed_at)
             self._by_customer[booking.person.customer_id].append(booking)
 
+    def is_down(self, at: datetime) -> bool:
+        """Check if the API answers nobody at a time.
+
+        Args:
+            at: The time at the studio, with a time zone.
+        """
+        return self.bookkeeping.outage and OUTAGE[0] <= at < OUTAGE[1]
+
     def answer(self, customer_id: int, at: datetime) -> list[ClassSlotBooking] | Refusal:
         """Return what the API answers for a customer at a time.
 
@@ -80,7 +87,7 @@ class World:
             customer_id: The customer asked for.
             at: The time at the studio, with a time zone.
         """
-        if self.bookkeeping.outage and OUTAGE[0] <= at < OUTAGE[1]:
+        if self.is_down(at):
             return refusal(503)
         person = self.people.get(customer_id)
         if person is None or person.access == "unknown" or at < person.joined_at:
@@ -95,9 +102,9 @@ class World:
             at: The time at the studio, with a time zone.
         """
         return [
-            _as_seen(booking, at)
+            _as_seen(booking, status, at)
             for booking in self._by_customer.get(customer_id, ())
-            if booking.changes[0][0] <= at
+            if (status := booking.status_at(at)) is not None
             and booking.slot.starts_at >= at - API_WINDOW
             and booking.slot.ends_at <= at + API_WINDOW
             and (booking.deleted_at is None or at < booking.deleted_at)
@@ -216,19 +223,12 @@ def make_world(seed: int = SEED, *, new_id_share: float = 0.0, bookkeeping: Habi
     return World(seed, new_id_share=new_id_share, bookkeeping=bookkeeping)
 
 
-def _slot_status(slot: Slot, at: datetime) -> ClassSlotStatus:
-    """Return a slot's status at a time."""
-    if slot.canceled_at is not None:
-        return "CANCELED" if slot.canceled_at <= at else "PLANNED"
-    return "COMPLETED" if slot.marked_at <= at else "PLANNED"
-
-
-def _as_seen(booking: Booking, at: datetime) -> ClassSlotBooking:
+def _as_seen(booking: Booking, status: BookingStatus, at: datetime) -> ClassSlotBooking:
     slot = booking.slot
-    closed = _slot_status(slot, at)
+    closed = slot.status_at(at)
     return ClassSlotBooking(
         booking_id=booking.booking_id,
-        booking_status=[status for changed_at, status in booking.changes if changed_at <= at][-1],
+        booking_status=status,
         class_slot_id=slot.class_slot_id,
         class_id=slot.studio_class.class_id,
         customer_id=booking.person.customer_id,
