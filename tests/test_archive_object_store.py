@@ -105,7 +105,7 @@ def test_two_writers_to_an_object_store_lose_nothing(bucket: Bucket) -> None:
 @pytest.mark.parametrize("content", [b"customer_id", b"\xff\xfe\x00PAR1"])
 def test_other_objects_below_the_url_are_refused_and_left_alone(bucket: Bucket, content: bytes) -> None:
     bucket.client.put_object(Bucket="gym", Key="other/x/members", Body=content)
-    with pytest.raises(ba.ArchiveError, match="s3://gym/other holds something else than an archive"):
+    with pytest.raises(ba.ArchiveError, match="s3://gym/other holds something other than an archive"):
         Archive("s3://gym/other", storage_options=bucket.options)
     assert bucket.keys("other/") == ["other/x/members"]
 

@@ -183,14 +183,16 @@ def test_files_of_something_else_are_never_removed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(maintenance, "_COMPACTED_EVERY", 3)
     archive = Archive(tmp_path)
     archive.add(snapshot(0))
-    (tmp_path / "notes.txt").write_text("mine")
-    for refused in (archive.compact, lambda: archive.forget([1])):
-        with pytest.raises(ba.ArchiveError, match=r"files of something else: notes\.txt\. Move"):
-            refused()
+    names = ["notes.txt", "plan#1", "_delta_log/members.csv#1", "desktop.ini", "Thumbs.db", "~$plan.xlsx", ".DS_Store"]
+    names += ["table=fetches/desktop.ini", "table=fetches/members.csv"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
     for hour in (1, 2, 3):
         assert archive.add(snapshot(hour)).fetches == len(CUSTOMERS)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert 1 in archive.fetches().collect()["customer_id"]
+    archive.forget([1])
+    archive.compact()
+    assert [name for name in names if (tmp_path / name).read_text() != "mine"] == []
+    assert 1 not in archive.fetches().collect()["customer_id"]
 
 
 # Forgotten
@@ -293,9 +295,28 @@ def test_of_two_erasures_the_later_sets_the_archive_free(tmp_path: Path, monkeyp
         clean(*args)
 
     monkeypatch.setattr(maintenance, "_clean", overtaken)
-    archive.forget([1])
     monkeypatch.setattr(table, "_PATIENCE", 0)
+    with pytest.raises(ba.ArchiveError, match="one was interrupted: call it again"):
+        archive.forget([1])
     with pytest.raises(ba.ArchiveError, match="being erased"):
         archive.add(result(at(1), {3: {}}))
     archive.forget([2])
+    assert archive.fetches().collect()["customer_id"].to_list() == [3]
     assert archive.add(result(at(1), {3: {}})) == Added(fetches=1)
+
+
+def test_two_erasures_at_once_both_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = Archive(tmp_path)
+    archive.add(result(at(0), {FORGOTTEN: {10: "BOOKED"}, KEPT: {}, 3: {30: "BOOKED"}}))
+    clean = maintenance._clean
+
+    def overtaken(*args: Any) -> None:
+        monkeypatch.setattr(maintenance, "_clean", clean)
+        Archive(tmp_path).forget([KEPT])
+        clean(*args)
+
+    monkeypatch.setattr(maintenance, "_clean", overtaken)
+    archive.forget([FORGOTTEN])
+    assert traces(tmp_path, [FORGOTTEN, KEPT]) == set()
+    assert archive.add(result(at(1), {3: {30: "BOOKED"}})) == Added(unchanged=1, fetches=1)
+    assert archive.check().problems == ()

@@ -1,4 +1,4 @@
-"""How closely an archive's fetches watched its customers."""
+"""How closely an archive's fetches follow its customers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def coverage(fetches: pl.DataFrame, cohorts: pl.DataFrame | None, by: str | Sequence[str] | None) -> pl.DataFrame:
-    """Compute `bookings_analytics.schema.COVERAGE`, as `Archive.coverage` says."""
+    """Compute `bookings_analytics.schema.COVERAGE`, as `Archive.coverage` defines it."""
     asked, groups = read_groups(_with_gaps(fetches), cohorts, by, result=schema.COVERAGE)
     asked = groups.attach(asked)
     per_customer = asked.group_by(*dict.fromkeys((*CUSTOMER_KEY, *groups.by))).agg(
@@ -38,7 +38,7 @@ def coverage(fetches: pl.DataFrame, cohorts: pl.DataFrame | None, by: str | Sequ
 
 
 def _with_gaps(fetches: pl.DataFrame) -> pl.DataFrame:
-    """Give a row for each fetch: its day, and if it was successful, the hours since the one before.
+    """Return a row for each fetch: its day, and if it was successful, the hours since the one before.
 
     The names that nobody is to group by begin with _.
     """

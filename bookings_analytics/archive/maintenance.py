@@ -1,4 +1,4 @@
-"""What keeps an archive quick, and what removes customers from it."""
+"""What keeps an archive quick, and what removes or renames what it holds."""
 
 from __future__ import annotations
 
@@ -8,86 +8,160 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from bookings_analytics.archive.snapshot import ERASING_KEY, RENEWED_EVERY, WRITER, Snapshot
-from bookings_analytics.archive.table import KEPT_HOURS, RETENTION_KEYS
+from bookings_analytics.archive.table import KEPT_HOURS, RETENTION_KEYS, OvertakenError
 from bookings_analytics.errors import ArchiveError
+from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from deltalake import DeltaTable
 
     from bookings_analytics.archive.table import ArchiveTable
 
 _COMPACTED_EVERY: Final = 100  # adds
-_OWN_FILES: Final = re.compile(r"table=\w+/")
-_UNFINISHED: Final = re.compile(r"#\d+$")  # how a file is called until it is complete; Delta's vacuum does not see it
+_DATA_FILE: Final = re.compile(r"table=\w+/[^/]+\.parquet")
+_UNFINISHED: Final = ("table=*/*.parquet#*", "_delta_log/*.json#*", "_delta_log/*.parquet#*")  # Delta's names for files
+# that are not complete yet; its vacuum does not see them
 
 
-def compact(archive: ArchiveTable) -> None:
-    """Put the many small files together, make the latest tables anew, and remove what has been replaced."""
-    if now := archive.open():
+def compact(archive: ArchiveTable, until: datetime) -> None:
+    """Merge the many small files, rewrite the latest tables, and remove what has been replaced.
+
+    Args:
+        archive: What to compact.
+        until: Rows stamped later are ahead of the clock.
+    """
+    if archive.open():
         archive.commit(lambda now: now.delta.optimize.compact(writer_properties=WRITER))
-        archive.commit(Snapshot.replace_latest)
-        _refuse_foreign_files(archive, now)
-        archive.commit(lambda now: _clean(now.delta, KEPT_HOURS))
+        archive.commit(lambda now: now.replace_latest(until))
+        archive.commit(lambda now: _clean(archive, now, KEPT_HOURS))
 
 
-def tidy(archive: ArchiveTable, add_number: int) -> None:
-    """Do what is due after that add, so that the next ones stay quick."""
-    with suppress(ArchiveError):  # what was added is kept either way, and `compact` itself says what is wrong
+def tidy(archive: ArchiveTable, add_number: int, until: datetime) -> None:
+    """Run what is due after that add, so that the next ones stay quick."""
+    with suppress(ArchiveError):  # what was added is kept either way, and `compact` itself reports what is wrong
         if add_number % _COMPACTED_EVERY == 0:
-            compact(archive)
+            compact(archive, until)
         elif add_number % RENEWED_EVERY == 0:
-            archive.commit(Snapshot.replace_latest)
+            archive.commit(lambda now: now.replace_latest(until))
 
 
 def erase(archive: ArchiveTable, customer_ids: Iterable[int], studio: str | None) -> None:
     """Remove customers' rows and all that still names them.
 
     Adds stop meanwhile: one under way fails at its commit, because the table's properties have changed since it began,
-    and none begins before they are set back. So no file is removed that a commit is about to name.
+    and none begins before they are set back. So no file is removed that a commit is about to name. An erasure takes
+    over from one that was interrupted; one that was not notices, waits, and begins again.
     """
     now = archive.open()
     if now is None:
         return
-    _refuse_foreign_files(archive, now)
+    _unused(archive, now.delta, 0)  # refuses before anything is removed
     chosen = f"customer_id IN ({', '.join(map(str, customer_ids))})"
     if studio is not None:
-        quoted = studio.replace("'", "''")
-        chosen += f" AND studio = '{quoted}'"
+        chosen += f" AND studio = {_quoted(studio)}"
+    while not _erased(archive, chosen):
+        archive.commit(lambda _: None)  # waits until the other erasure has ended
+
+
+def _erased(archive: ArchiveTable, chosen: str) -> bool:
+    """Erase what a predicate selects; False if another erasure took over before it was done."""
     own = uuid.uuid4().hex
-    _set(archive, erasing=own, kept_hours=0)
-    archive.commit(lambda now: now.delta.delete(chosen, writer_properties=WRITER), amid_erasure=True)
-    archive.commit(lambda now: _clean(now.delta, 0), amid_erasure=True)
-    for path in archive.directory.rglob("*") if archive.directory else ():
-        if _UNFINISHED.search(path.name):
-            path.unlink()
-    now = archive.open()
-    if now and now.erasing == own:  # else another erasure has begun meanwhile
-        _set(archive, erasing="", kept_hours=KEPT_HOURS)
+    archive.commit(lambda now: _set(now, erasing=own, kept_hours=KEPT_HOURS), amid=None)
+    try:
+        archive.commit(lambda now: now.delta.delete(chosen, writer_properties=WRITER), amid=own)
+        # A commit after the deletion, whose own names the customers: the log is cleaned up to its last commit.
+        archive.commit(lambda now: _set(now, erasing=own, kept_hours=0), amid=own)
+        archive.commit(lambda now: _clean(archive, now, 0), amid=own)
+        archive.commit(lambda now: _set(now, erasing="", kept_hours=KEPT_HOURS), amid=own)
+    except OvertakenError:
+        return False
+    return True
 
 
-def _set(archive: ArchiveTable, *, erasing: str, kept_hours: int) -> None:
+def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
+    """Rename a studio in every row, in one commit.
+
+    Raises:
+        ArchiveError: `old` is no studio of the archive, `new` is one already, or empty.
+    """
+    name = cleaned(new)
+    if not name:
+        raise ArchiveError(
+            f"The new name {new!r} is empty. Pass the name that the studio is fetched under from now on."
+        )
+
+    def write(now: Snapshot) -> None:
+        studios = now.studios()
+        if old not in studios:
+            raise ArchiveError(
+                f"The archive has no studio {old!r}. It has: {', '.join(map(repr, studios))}. Pass one of these as old."
+            )
+        if name in studios:
+            raise ArchiveError(
+                f"The archive has a studio {name!r} already, and rows of two studios can't be told apart once they "
+                "share a name. Pass a new name; or forget that studio's customers first, if they are not needed."
+            )
+        now.delta.update(
+            predicate=f"studio = {_quoted(old)}",
+            updates={"studio": _quoted(name)},
+            writer_properties=WRITER,
+            commit_properties=now.as_add(),  # an add under way compares again, under the names as they are then
+        )
+
+    if archive.open() is None:
+        raise ArchiveError(f"The archive {archive.location} is empty, so it has no studio {old!r}. Check its path.")
+    archive.commit(write)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _set(now: Snapshot, *, erasing: str, kept_hours: int) -> None:
     properties = {ERASING_KEY: erasing, **dict.fromkeys(RETENTION_KEYS, f"interval {kept_hours} hours")}
-    archive.commit(
-        lambda now: now.delta.alter.set_table_properties(properties, raise_if_not_exists=False), amid_erasure=True
-    )
+    now.delta.alter.set_table_properties(properties, raise_if_not_exists=False)
 
 
-def _refuse_foreign_files(archive: ArchiveTable, now: Snapshot) -> None:
-    """Refuse to remove unused files where some are not ours: Delta removes all or none."""
-    if foreign := [path for path in _remove_unused(now.delta, 0, dry_run=True) if not _OWN_FILES.match(path)]:
+def _clean(archive: ArchiveTable, now: Snapshot, kept_hours: int) -> None:
+    """Remove files and log entries that are no longer needed, also what killed writers left.
+
+    In a directory, files that are not the archive's own stay where they are. In an object store Delta Lake removes all
+    unused objects below the URL or none.
+    """
+    unused = _unused(archive, now.delta, kept_hours)
+    # What is in use is asked after the listing: only another erasure writes files meanwhile, and it is noticed here.
+    current = archive.open()
+    if current is None or current.erasing != now.erasing:
+        raise OvertakenError
+    if archive.directory is None:
+        _remove_unused(current.delta, kept_hours, dry_run=False)
+    else:
+        for name in filter(_DATA_FILE.fullmatch, set(unused) - current.files().keys()):
+            (archive.directory / name).unlink(missing_ok=True)
+    current.delta.create_checkpoint()
+    current.delta.cleanup_metadata()
+    if archive.directory is None:
+        return
+    if kept_hours == 0:
+        for path in (path for pattern in _UNFINISHED for path in archive.directory.glob(pattern)):
+            path.unlink(missing_ok=True)
+    archive.integrity.prune()
+
+
+def _unused(archive: ArchiveTable, table: DeltaTable, kept_hours: int) -> list[str]:
+    """List files that no commit names; refuse an object store in which some are not the archive's."""
+    unused = _remove_unused(table, kept_hours, dry_run=True)
+    foreign = [path for path in unused if not _DATA_FILE.fullmatch(path)]
+    if archive.directory is None and foreign:
         raise ArchiveError(
             f"The archive {archive.location} holds files of something else: {', '.join(foreign[:3])}. "
             "Move them elsewhere; until then nothing is removed."
         )
-
-
-def _clean(table: DeltaTable, kept_hours: int) -> None:
-    """Remove files and log entries that are no longer needed, also what killed writers left."""
-    _remove_unused(table, kept_hours, dry_run=False)
-    table.create_checkpoint()
-    table.cleanup_metadata()
+    return unused
 
 
 def _remove_unused(table: DeltaTable, kept_hours: int, *, dry_run: bool) -> list[str]:

@@ -17,6 +17,7 @@ latest_fetches      the last fetch and the last successful one of each customer:
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import polars as pl
@@ -27,7 +28,8 @@ from bookings_analytics import schema
 from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from deltalake import DeltaTable
 
@@ -35,6 +37,8 @@ Kind: TypeAlias = Literal["observations", "fetches"]
 
 ADD_NUMBER: Final = "add_number"
 FILE: Final = "file"
+STAMPED: Final[Mapping[Kind, str]] = {"observations": "observed_at", "fetches": "fetched_at"}
+AHEAD: Final = timedelta(minutes=5)  # a stamp further ahead of the clock than this comes from a wrong clock
 
 ERASING_KEY: Final = "bookings_analytics.erasing"
 RENEWED_EVERY: Final = 20  # adds; how many of them an add has to read beside the latest tables, at most
@@ -44,7 +48,7 @@ _LATEST_WRITER: Final = WriterProperties(compression="ZSTD", max_row_group_size=
 
 
 def as_text(columns: pl.Schema) -> pl.Schema:
-    """Give a schema with text for its Enums, as the table has them: Delta knows no Enum."""
+    """Return a schema with text in place of its Enums, as the table has them: Delta knows no Enum."""
     return pl.Schema({name: pl.String() if isinstance(dtype, pl.Enum) else dtype for name, dtype in columns.items()})
 
 
@@ -56,14 +60,14 @@ COLUMNS: Final = pl.Schema({"table": pl.String(), **_ROWS["observations"], **_RO
 
 
 def last_fetches(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Choose each customer's last fetch; of two at one time the successful one."""
+    """Select each customer's last fetch; of two at one time the successful one."""
     by_time = rows.sort("fetched_at", pl.col("outcome") == "ok", maintain_order=True)
     return by_time.unique(CUSTOMER_KEY, keep="last", maintain_order=True)
 
 
 def last_seen(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Choose the bookings that each customer's last successful fetch showed."""
-    return rows.sort(ADD_NUMBER).unique(BOOKING_KEY, keep="last", maintain_order=True).filter("visible")
+    """Select the bookings that each customer's last successful fetch showed."""
+    return rows.sort("observed_at", ADD_NUMBER).unique(BOOKING_KEY, keep="last", maintain_order=True).filter("visible")
 
 
 class Snapshot:
@@ -77,15 +81,22 @@ class Snapshot:
         erasing: Which erasure is under way; empty if none is.
     """
 
-    def __init__(self, table: DeltaTable, root: str, storage_options: dict[str, str] | None) -> None:
+    def __init__(
+        self,
+        table: DeltaTable,
+        root: str,
+        storage_options: dict[str, str] | None,
+        verify: Callable[[Mapping[str, int]], None],
+    ) -> None:
         self.delta = table
         self.version = table.version()
         self.add_number = table.transaction_version("add") or 0
         self.erasing = table.metadata().configuration.get(ERASING_KEY, "")
         self._root = root
         self._storage_options = storage_options
+        self._verify = verify
         # Without a file, Delta does not name all columns.
-        numbers = dict.fromkeys(("num_records", f"max.{ADD_NUMBER}"), pl.Int64)
+        numbers = dict.fromkeys(("size_bytes", "num_records", f"max.{ADD_NUMBER}"), pl.Int64)
         columns = {"path": pl.String, "partition.table": pl.String, **numbers}
         actions = pl.DataFrame(table.get_add_actions(flatten=True))
         self._files = actions if actions.height else pl.DataFrame(schema=columns)
@@ -94,12 +105,20 @@ class Snapshot:
         # A file without statistics is read: nothing says that the latest tables know it.
         self._later = (pl.col(f"max.{ADD_NUMBER}") > self.compacted).fill_null(value=True)
 
+    def files(self) -> dict[str, int]:
+        """Return every data file, by its path below the archive, with its size in bytes."""
+        return dict(self._files.select("path", "size_bytes").iter_rows())
+
+    def studios(self) -> list[str]:
+        """Return the studios that have fetches, sorted."""
+        return self.latest("fetches").select(pl.col("studio").unique().sort()).collect()["studio"].to_list()
+
     def rows(self, kind: Kind) -> pl.LazyFrame:
-        """Give all rows of a table, each with its file."""
+        """Return all rows of a table, each with its file."""
         return self._scan(pl.col("partition.table") == kind, _ROWS[kind])
 
     def latest(self, kind: Kind) -> pl.LazyFrame:
-        """Give rows that hold the latest of each customer, and some that later ones have replaced."""
+        """Return rows that hold the latest of each customer, and some that later ones have replaced."""
         since = self._scan((pl.col("partition.table") == kind) & self._later, _ROWS[kind])
         return pl.concat(
             [
@@ -109,10 +128,10 @@ class Snapshot:
         )
 
     def append(self, observations: pl.DataFrame, fetches: pl.DataFrame) -> int:
-        """Add rows to both tables in one commit, and give its number.
+        """Add rows to both tables in one commit, and return its number.
 
         Raises:
-            DeltaError: Another add was quicker, so that these rows may no longer be right.
+            DeltaError: Another add committed first, so that these rows may no longer be right.
         """
         number = self.add_number + 1
         write_deltalake(
@@ -120,16 +139,24 @@ class Snapshot:
             _with_table(observations=observations, fetches=fetches).with_columns(pl.lit(number).alias(ADD_NUMBER)),
             mode="append",
             writer_properties=WRITER,
-            commit_properties=CommitProperties(app_transactions=[Transaction("add", number)]),
+            commit_properties=self.as_add(),
         )
         return number
 
-    def replace_latest(self) -> None:
-        """Make the latest tables anew, so that they know every add so far, a part of the customers at a time."""
+    def as_add(self) -> CommitProperties:
+        """Return what makes a commit the next add, so that another add under way has to compare again."""
+        return CommitProperties(app_transactions=[Transaction("add", self.add_number + 1)])
+
+    def replace_latest(self, until: datetime) -> None:
+        """Rewrite the latest tables, so that they know every add so far, a part of the customers at a time.
+
+        Args:
+            until: Rows stamped later are ahead of the clock: they are kept beside the latest ones before them.
+        """
         of_latest = self._files.filter(pl.col("partition.table").str.starts_with("latest_") | self._later)
         n_rows: int = of_latest.select(pl.col("num_records").sum()).item()
         n_parts = 1 + n_rows // _ROWS_AT_ONCE
-        parts = (self._latest_part(part, of=n_parts) for part in range(n_parts))
+        parts = (self._latest_part(part, n_parts, until) for part in range(n_parts))
         batches = (batch for part in parts for batch in Table.from_arrow(part).to_batches())
         write_deltalake(
             self.delta,
@@ -139,24 +166,26 @@ class Snapshot:
             writer_properties=_LATEST_WRITER,
         )
 
-    def _latest_part(self, part: int, *, of: int) -> pl.DataFrame:
-        """Give the rows of the latest tables for one of so many parts of the customers."""
+    def _latest_part(self, part: int, n_parts: int, until: datetime) -> pl.DataFrame:
+        """Return the rows of the latest tables for one of so many parts of the customers."""
         observations, fetches = (
-            self.latest(kind).filter(pl.col("customer_id") % of == part) for kind in ("observations", "fetches")
+            self.latest(kind).filter(pl.col("customer_id") % n_parts == part) for kind in ("observations", "fetches")
         )
-        successful = last_fetches(fetches.filter(pl.col("outcome") == "ok"))
+        seen_ahead, fetched_ahead = pl.col("observed_at") > until, pl.col("fetched_at") > until
+        past = fetches.filter(~fetched_ahead)
+        latest_fetches = [last_fetches(past), last_fetches(past.filter(outcome="ok")), fetches.filter(fetched_ahead)]
+        latest_observations = [last_seen(observations.filter(~seen_ahead)), observations.filter(seen_ahead)]
         return _with_table(
-            latest_observations=last_seen(observations).sort(BOOKING_KEY).collect(),
-            latest_fetches=pl.concat([last_fetches(fetches), successful])
-            .unique()
-            .sort(*CUSTOMER_KEY, "fetched_at")
-            .collect(),
+            latest_observations=pl.concat(latest_observations).sort(*BOOKING_KEY, "observed_at").collect(),
+            latest_fetches=pl.concat(latest_fetches).unique().sort(*CUSTOMER_KEY, "fetched_at").collect(),
         )
 
     def _scan(self, chosen: pl.Expr, columns: pl.Schema) -> pl.LazyFrame:
-        paths = self._files.filter(chosen)["path"].to_list()
+        files = self._files.filter(chosen)
+        paths = files["path"].to_list()
         if not paths:
             return pl.LazyFrame(schema={**columns, FILE: pl.String()})
+        self._verify(dict(files.select("path", "size_bytes").iter_rows()))
         return pl.scan_parquet(
             [f"{self._root}/{path}" for path in paths],
             storage_options=self._storage_options,
@@ -167,6 +196,6 @@ class Snapshot:
 
 
 def _with_table(**frames: pl.DataFrame) -> pl.DataFrame:
-    """Put rows of several tables into one frame, as the Delta table has them."""
+    """Stack rows of several tables in one frame, as the Delta table has them."""
     rows = [frame.with_columns(pl.lit(name).alias("table")) for name, frame in frames.items()]
     return pl.concat([COLUMNS.to_frame(), *rows], how="diagonal").select(COLUMNS.names())

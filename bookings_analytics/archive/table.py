@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,11 +13,12 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from bookings_analytics.archive.integrity import SUMS, DamagedFileError, Integrity
 from bookings_analytics.archive.snapshot import ADD_NUMBER, COLUMNS, FILE, RENEWED_EVERY, Snapshot
 from bookings_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -26,15 +29,22 @@ RETENTION_KEYS: Final = ("delta.logRetentionDuration", "delta.deletedFileRetenti
 KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those who are still reading it
 _PATIENCE: Final = 60.0  # seconds that a writer goes on trying against others
 _LONGEST_PAUSE: Final = 0.2
+_OPENINGS: Final = 6  # a log that another process is just cleaning up can be read a moment later
+_UNREADABLE: Final = (DeltaError, OSError, pl.exceptions.ComputeError)
 _UNFIT: Final = re.compile(r"[\[\]^|\\%\x00-\x1f]")
 
 
+class OvertakenError(ArchiveError):
+    """An erasure that another one has taken over."""
+
+
 class ArchiveTable:
-    """Where the table is, and how it is changed there.
+    """The table's place, and how it is read and changed there.
 
     Attributes:
         location: As the analyst named it.
         directory: The directory it is in; None if it is in an object store.
+        integrity: The checks of its files.
     """
 
     def __init__(self, location: str | Path, storage_options: Mapping[str, str] | None) -> None:
@@ -42,6 +52,7 @@ class ArchiveTable:
         self.directory = None if "://" in self.location else Path(self.location).expanduser().resolve()
         self._root = str(self.directory or self.location.rstrip("/"))
         self._storage_options = dict(storage_options) if storage_options else None
+        self.integrity = Integrity(self.directory)
         if self.directory and (unfit := _UNFIT.search(self.directory.as_posix())):
             raise ArchiveError(
                 f"The path {self.directory} has the character {unfit[0]!r}, with which Delta Lake finds no directory. "
@@ -56,37 +67,41 @@ class ArchiveTable:
         """
         if self.directory and self.directory.is_file():
             raise ArchiveError(f"{self.location} is a file. Name a directory for the archive.")
-        try:
-            if not self._exists():
-                others = self._content()
-                if not self._exists():  # else another writer has created it meanwhile
-                    if others:
-                        raise ArchiveError(
-                            f"{self.location} holds something else than an archive: {', '.join(others[:3])}. "
-                            "Name an empty directory, or one that does not exist yet."
-                        )
-                    return None
-            table = DeltaTable(self._root, storage_options=self._storage_options)
-        except (DeltaError, OSError) as error:
-            raise ArchiveError(
-                f"The archive {self.location} can't be opened: {_in_a_line(error)}. Check that it can be reached and "
-                "read (an object store with storage_options=); if a newer version wrote it, update bookings_analytics."
-            ) from error
-        written = table.metadata().configuration.get(_FORMAT_KEY)
-        if written is None:
-            raise ArchiveError(f"{self.location} holds another Delta table. Name an empty directory, or an archive.")
-        if written != str(FORMAT):
-            raise ArchiveError(
-                f"The archive {self.location} is of format {written}, and this version knows {FORMAT}. "
-                "Update bookings_analytics."
-            )
-        return Snapshot(table, self._root, self._storage_options)
+        for pause in _pauses():
+            try:
+                return self._opened()
+            except (DeltaError, OSError) as error:
+                if pause is None:
+                    raise self._unreadable(error) from error
+            time.sleep(pause)
+        raise AssertionError  # the last pause is None
 
-    def commit(self, write: Callable[[Snapshot], T], *, amid_erasure: bool = False) -> T:
-        """Do `write` on the table as it is now, and again when another writer was quicker.
+    def read(self, use: Callable[[Snapshot | None], T]) -> T:
+        """Run `use` on the current snapshot; again if an erasure or a compaction meanwhile removed its files.
 
         Raises:
-            ArchiveError: It can't be written, other writers were quicker for a minute, or an erasure has not ended.
+            ArchiveError: The archive can't be read; the message names the file.
+        """
+        for attempt in count(1):
+            snapshot = self.open()
+            try:
+                return use(snapshot)
+            except _UNREADABLE as error:
+                now = self.open()
+                if attempt == _OPENINGS or snapshot is None or now is None or now.version == snapshot.version:
+                    raise self._unreadable(error) from error
+        raise AssertionError  # count never ends
+
+    def commit(self, write: Callable[[Snapshot], T], *, amid: str | None = "") -> T:
+        """Run `write` on the current snapshot; retry if another writer commits first.
+
+        Args:
+            write: Writes, and returns what `commit` is to return.
+            amid: The erasure this belongs to; empty: none, and it waits while there is one; None: whatever is going on.
+
+        Raises:
+            OvertakenError: That erasure is not the current one any more.
+            ArchiveError: It can't be written, other writers were first for a minute, or an erasure has not ended.
         """
         give_up_at = time.monotonic() + _PATIENCE
         pause = 0.01
@@ -96,13 +111,16 @@ class ArchiveTable:
                 if snapshot is None:
                     self._create()
                     continue
-                if amid_erasure or not snapshot.erasing:
-                    return write(snapshot)
+                if amid in (None, snapshot.erasing):
+                    written = write(snapshot)
+                    break
+                if amid:
+                    raise OvertakenError
                 problem = (
                     "customers are being erased from it. If no forget is running, one was interrupted: call it again "
                     "with the same customers"
                 )
-            except (DeltaError, OSError) as error:
+            except _UNREADABLE as error:
                 now = self.open()
                 if now is None or (snapshot is not None and now.version == snapshot.version):
                     raise ArchiveError(
@@ -114,6 +132,49 @@ class ArchiveTable:
                 raise ArchiveError(f"The archive {self.location} could not be written for a minute: {problem}.")
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+        self._record()
+        return written
+
+    def _record(self) -> None:
+        """Record the checksums of what was written; it is in the archive either way."""
+        try:
+            self.integrity.record()
+        except (OSError, ValueError) as error:
+            warnings.warn(
+                f"What was written to {self.location} is there, but its checksums could not be recorded in {SUMS}: "
+                f"{_in_a_line(error)}.",
+                stacklevel=4,
+            )
+
+    def _opened(self) -> Snapshot | None:
+        if not self._exists():
+            others = self._content()
+            if not self._exists():  # else another writer has created it meanwhile
+                if others:
+                    raise ArchiveError(
+                        f"{self.location} holds something other than an archive: {', '.join(others[:3])}. "
+                        "Name an empty directory, or one that does not exist yet."
+                    )
+                return None
+        self.integrity.verify_log()
+        table = DeltaTable(self._root, storage_options=self._storage_options)
+        written = table.metadata().configuration.get(_FORMAT_KEY)
+        if written is None:
+            raise ArchiveError(f"{self.location} holds another Delta table. Name an empty directory, or an archive.")
+        if written != str(FORMAT):
+            raise ArchiveError(
+                f"The archive {self.location} is of format {written}, and this version knows {FORMAT}. "
+                "Update bookings_analytics."
+            )
+        return Snapshot(table, self._root, self._storage_options, self.integrity.verify)
+
+    def _unreadable(self, error: Exception) -> ArchiveError:
+        if isinstance(error, DamagedFileError):
+            return ArchiveError(f"The archive {self.location} is damaged: {error}.")
+        return ArchiveError(
+            f"The archive {self.location} can't be opened: {_in_a_line(error)}. Check that it can be reached and "
+            "read (an object store with storage_options=); if a newer version wrote it, update bookings_analytics."
+        )
 
     def _create(self) -> None:
         DeltaTable.create(
@@ -151,6 +212,13 @@ class ArchiveTable:
             return ["binary files"]
 
 
+def _pauses() -> Iterator[float | None]:
+    """Yield the seconds to wait before opening again; None after the last time."""
+    yield from (0.01 * 2**n for n in range(_OPENINGS - 1))
+    yield None
+
+
 def _in_a_line(error: Exception) -> str:
-    """Give an error's message without the colours and line breaks of a terminal."""
-    return " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
+    """Return an error's message without the colors, line breaks and stack of a terminal."""
+    plain = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
+    return re.split(r" 0: <unknown>| Backtrace:", plain)[0]
