@@ -40,7 +40,8 @@ class Archive(ArchiveFrames):
             ``AWS_REGION``, ``AWS_ENDPOINT_URL`` and the like.
         must_exist: Refuse a place where nothing has been added yet: for reading, where a typo would look like an empty
             archive.
-        clock: Returns the current time, aware; None: the computer's clock.
+        clock: Returns the current time, aware; None: the computer's clock, or the demo studio's that
+            ``BOOKINGS_CLOCK`` names.
 
     Raises:
         ArchiveError: Something else is there, an archive of a newer format, a damaged log, or, with `must_exist`,

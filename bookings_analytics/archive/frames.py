@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, date, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from bookings_analytics.archive.cohorts import fetch_outcomes, with_studio
 from bookings_analytics.archive.coverage import coverage
 from bookings_analytics.archive.snapshot import AHEAD, FILE, STAMPED, Kind, Snapshot, as_text, last_fetches
 from bookings_analytics.archive.table import ArchiveTable
+from bookings_analytics.clock import current_time
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
@@ -21,6 +21,7 @@ from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import date, datetime
     from pathlib import Path
 
 _SHOWN: Final = ("studio", "customers", "fetches", "first (UTC)", "last (UTC)", "observations")
@@ -38,7 +39,7 @@ class ArchiveFrames:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._table = ArchiveTable(location, storage_options)
-        self._clock = clock or _now
+        self._clock = clock or current_time
         if self._table.open() is None and must_exist:
             raise ArchiveError(f"There is no archive at {location}. Check the path; the first fetch creates one.")
 
@@ -214,10 +215,6 @@ class ArchiveFrames:
     def _until(self) -> datetime:
         """Return the time after which a stamp is ahead of the clock."""
         return self._clock() + AHEAD
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _refuse_unknown(unknown: pl.LazyFrame, name: str) -> None:

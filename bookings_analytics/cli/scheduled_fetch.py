@@ -92,8 +92,14 @@ def fetch_into_archive(
     added = kept.added
     echo(
         f"Archive: {added.new:,} new, {added.changed:,} changed, {added.gone:,} gone, {added.unchanged:,} unchanged "
-        f"bookings; {added.fetches:,} fetches kept, {added.skipped:,} skipped."
+        f"bookings; {added.fetches:,} fetches kept, {added.skipped:,} skipped"
+        f"{' (not newer than the kept fetch)' if added.skipped else ''}."
     )
+    if added.ahead:
+        echo(
+            f"{added.ahead:,} of these customers have a fetch in the archive that is more than 5 minutes ahead of the "
+            "clock. It stays out of every number until then: check this computer's clock."
+        )
     for line in (_until(result, kept), _between(result, kept, hours)):
         if line:
             echo(line)
