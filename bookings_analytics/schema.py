@@ -91,6 +91,26 @@ FETCHES: Final = pl.Schema(  # one row: one customer of one studio in one fetch
 
 RESULT_COHORTS: Final = pl.Schema({**COHORTS, "fetch_outcome": FETCH_OUTCOME})  # and the analyst's own columns
 
+WEEKDAY: Final = pl.Enum(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
+
+DATED: Final = pl.Schema(  # what class days add to outcomes; null without them, and where the class is not dated
+    {
+        "class_day": pl.Date(),
+        "week": pl.Date(),  # its Monday
+        "weekday": WEEKDAY,
+        "month": pl.Date(),  # its first day
+        "week_complete": pl.Boolean(),  # whether the fetches cover all of that week
+        "first_day": pl.Date(),  # local days between which the class lies, also where it is not known which
+        "last_day": pl.Date(),
+        "booked_days_before_min": pl.Int64(),  # days from the booking to the class; max null: 14 or more, or unknown
+        "booked_days_before_max": pl.Int64(),
+        "canceled_days_before_min": pl.Int64(),  # days from the cancellation to the class; null: not canceled
+        "canceled_days_before_max": pl.Int64(),  # null as well where no earlier fetch says since when
+        "canceled_from": BOOKING_STATUS,  # what the booking was before it was canceled; null: never seen before
+        "watched": pl.Boolean(),  # whether the customer was fetched before the class was over
+    }
+)
+
 OUTCOMES: Final = pl.Schema(  # one row per (studio, customer_id, class_slot_id)
     {
         **BOOKINGS,
@@ -98,6 +118,7 @@ OUTCOMES: Final = pl.Schema(  # one row per (studio, customer_id, class_slot_id)
         "last_changed_at": TIMESTAMP,  # the first observation that showed the latest state
         "outcome": OUTCOME,
         "wait_outcome": WAIT_OUTCOME,  # null unless seen waiting while the slot was planned
+        **DATED,
     }
 )
 
@@ -116,6 +137,7 @@ CLASS_DAYS: Final = pl.Schema(  # one row per (studio, class_slot_id)
         "last_day": pl.Date(),
         "class_day": pl.Date(),  # where the two are one
         "dated_by": DATED_BY,  # null where class_day is
+        "left_window": pl.Boolean(),  # whether the fetches, or a known time, say when it was over
         "timezone": pl.String(),  # what was given, the same in every row of a studio
         "opens": pl.String(),
         "closes": pl.String(),
@@ -291,4 +313,5 @@ RESULTS: Final = (  # the frames of rates, which start with the columns they are
 
 RESERVED: Final = frozenset(
     name for frame in (RESULT_COHORTS, BOOKINGS, FETCHES, OUTCOMES, *RESULTS) for name in frame
-) - frozenset(COHORTS)  # an analyst's own column of such a name would collide with a result's
+) - frozenset({*COHORTS, *DATED, "segment", "target", "reason", "n", "value"})
+# An analyst's own column of such a name would collide with a result's; those taken out are refused in `by` alone.

@@ -100,8 +100,9 @@ def _wait_outcome(chosen: Row, outcome: str, seen: Rows) -> str | None:
     if not any(row["class_slot_status"] == "PLANNED" for row in waiting):
         return None
     since = min(row["observed_at"] for row in waiting)
-    got_a_seat = any(row["booking_status"] in SEATS and row["observed_at"] > since for row in seen)
     slot, booking = chosen["class_slot_status"], chosen["booking_status"]
+    seat_later = any(row["booking_status"] in SEATS and row["observed_at"] > since for row in seen)
+    got_a_seat = seat_later or booking in SEATS  # held when the class ended
     rules = [
         ("converted", slot == "COMPLETED" and (got_a_seat or outcome == "attended")),
         ("slot_canceled", slot == "CANCELED"),
@@ -110,7 +111,7 @@ def _wait_outcome(chosen: Row, outcome: str, seen: Rows) -> str | None:
         ("pending", slot == "PLANNED" and chosen["visible"]),
         ("lost", slot == "PLANNED" and not chosen["visible"]),
     ]
-    return next((name for name, fits in rules if fits), None)
+    return next(name for name, fits in rules if fits)
 
 
 class Group:

@@ -15,8 +15,8 @@ from bookings_analytics.schema import OUTCOMES
 
 OUTCOME_ROWS = frame(
     [
-        booking(customer_id=1, outcome="attended", weekday="Monday"),
-        booking(customer_id=2, outcome="no_show", weekday="Tuesday"),
+        booking(customer_id=1, outcome="attended", daypart="Monday"),
+        booking(customer_id=2, outcome="no_show", daypart="Tuesday"),
     ],
     OUTCOMES,
 )
@@ -43,8 +43,8 @@ def counted(engine: Engine, outcomes: pl.DataFrame, cohorts: pl.DataFrame, by: A
     [
         ("cohort", [("new", 1, 0), ("old", 0, 1)]),
         ("plan", [(None, 0, 1), ("basic", 1, 0)]),
-        ("weekday", [("Monday", 1, 0), ("Tuesday", 0, 1)]),
-        (["weekday", "cohort"], [("Monday", "new", 1, 0), ("Tuesday", "old", 0, 1)]),
+        ("daypart", [("Monday", 1, 0), ("Tuesday", 0, 1)]),
+        (["daypart", "cohort"], [("Monday", "new", 1, 0), ("Tuesday", "old", 0, 1)]),
         (["studio"], [("mitte", 1, 1)]),
         (["studio", "customer_id"], [("mitte", 1, 1, 0), ("mitte", 2, 0, 1)]),
     ],
@@ -54,7 +54,7 @@ def test_columns_of_either_frame_can_group_the_analysts_own_included(engine: Eng
 
 
 def test_a_column_named_twice_groups_once() -> None:
-    assert no_shows(OUTCOME_ROWS, by=["weekday", "weekday"]).equals(no_shows(OUTCOME_ROWS, by="weekday"))
+    assert no_shows(OUTCOME_ROWS, by=["daypart", "daypart"]).equals(no_shows(OUTCOME_ROWS, by="daypart"))
 
 
 def test_an_analysts_enum_keeps_its_order() -> None:
@@ -99,17 +99,17 @@ def test_frames_of_two_engines_are_refused() -> None:
 
 
 def test_a_column_that_nobody_has_is_refused_with_those_there_are(engine: Engine) -> None:
-    with pytest.raises(ValueError, match=r"by names 'wekday', which is no column\. To choose from: .*cohort.*weekday"):
-        counted(engine, OUTCOME_ROWS, COHORT_ROWS, "wekday")
+    with pytest.raises(ValueError, match=r"by names 'daypat', which is no column\. To choose from: .*cohort.*daypart"):
+        counted(engine, OUTCOME_ROWS, COHORT_ROWS, "daypat")
     with pytest.raises(ValueError, match="for a column of the cohorts, pass cohorts="):
         no_shows(engine.frame(OUTCOME_ROWS), by="cohort")
 
 
 def test_a_column_of_both_frames_is_refused(engine: Engine) -> None:
     with pytest.raises(
-        ValueError, match="'weekday', a column of both the outcomes and the cohorts; rename one of them"
+        ValueError, match="'daypart', a column of both the outcomes and the cohorts; rename one of them"
     ):
-        counted(engine, OUTCOME_ROWS, COHORT_ROWS.with_columns(weekday=pl.lit("any")), "weekday")
+        counted(engine, OUTCOME_ROWS, COHORT_ROWS.with_columns(daypart=pl.lit("any")), "daypart")
 
 
 @pytest.mark.parametrize("name", ["n_customers", "no_show_rate", "n_upcoming", "_held"])

@@ -88,13 +88,7 @@ def class_days(
         (datetime.date(2026, 5, 8), 'window')
     """
     rows = _eager(history, [*_SLOT_CUSTOMER, "class_id", "booking_id", "class_slot_status", "observed_at", "visible"])
-    looks = (
-        _eager(fetches, [*CUSTOMER_KEY, "outcome", "fetched_at"])
-        .filter(pl.col("outcome").cast(pl.String) == "ok")
-        .select(*CUSTOMER_KEY, "fetched_at")
-        .unique()
-        .sort("fetched_at")
-    )
+    looks = looks_of(fetches)
     hours = _hours(rows["studio"].unique().sort(), timezone, opens, closes)
     slots = _slots(rows, looks)
     parts = [_dated(part, hours[str(studio)]) for (studio,), part in slots.group_by("studio", maintain_order=True)]
@@ -103,6 +97,17 @@ def class_days(
         dated = _with_known(dated, _eager(known, [*SLOT_KEY, "starts_at"]), hours)
     _warn(dated.filter(pl.col("starts_after") > pl.col("starts_before")), "were seen at times that exclude each other")
     return dated.sort(SLOT_KEY)
+
+
+def looks_of(fetches: IntoFrame) -> pl.DataFrame:
+    """Select the successful fetches, each customer's once, sorted by ``fetched_at``."""
+    return (
+        _eager(fetches, [*CUSTOMER_KEY, "outcome", "fetched_at"])
+        .filter(pl.col("outcome").cast(pl.String) == "ok")
+        .select(*CUSTOMER_KEY, "fetched_at")
+        .unique()
+        .sort("fetched_at")
+    )
 
 
 def sightings(rows: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
@@ -122,7 +127,7 @@ def sightings(rows: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
     seen = rows.with_columns(_next=following).filter("visible").sort("_next", nulls_last=True)
     until = pl.when(pl.col("_next").is_null()).then("_last").otherwise("_before")
     return (
-        _look_beside(seen, looks, "_next", "_before", strategy="backward")
+        look_beside(seen, looks, "_next", "_before", strategy="backward")
         .join(last, on=CUSTOMER_KEY, how="left")
         .with_columns(holds_until=pl.max_horizontal(until, "observed_at"))
         .drop("_next", "_before", "_last")
@@ -209,7 +214,7 @@ def _eager(frame: IntoFrame, columns: list[str]) -> pl.DataFrame:
     return collected.cast({name: pl.String() if isinstance(kind, pl.Enum) else kind for name, kind in kinds.items()})
 
 
-def _look_beside(frame: pl.DataFrame, looks: pl.DataFrame, time: str, name: str, *, strategy: str) -> pl.DataFrame:
+def look_beside(frame: pl.DataFrame, looks: pl.DataFrame, time: str, name: str, *, strategy: str) -> pl.DataFrame:
     """Join the customer's nearest successful fetch strictly before or after a time, null where there is none."""
     timed = frame.filter(pl.col(time).is_not_null()).sort(time)
     beside = timed.join_asof(
@@ -235,8 +240,8 @@ def _slots(rows: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
         a_i=pl.col("holds_until").filter(status == "PLANNED").max(),
         b_i=pl.col("observed_at").filter(status == "COMPLETED").min(),
     )
-    customers = _look_beside(customers, looks, "c_i", "d_i", strategy="forward")
-    customers = _look_beside(customers, looks, "first", "e_i", strategy="backward")
+    customers = look_beside(customers, looks, "c_i", "d_i", strategy="forward")
+    customers = look_beside(customers, looks, "first", "e_i", strategy="backward")
     customers = customers.with_columns(c=pl.max("c_i").over(SLOT_KEY))
     witness = (pl.col("c_i") > pl.col("c") - _NEARLY_LAST) & (pl.col("d_i") > pl.col("c"))
     ends = pl.col("d_i").filter(witness).sort()
@@ -283,6 +288,7 @@ def _dated(slots: pl.DataFrame, hours: Hours) -> pl.DataFrame:
         slots.with_columns(
             starts_after=pl.when(by_status).then(pl.max_horizontal(ago["c"], "a")).otherwise(ago["c"]),
             starts_before=pl.min_horizontal(end, "b"),
+            left_window=end.is_not_null(),
             _by_status=by_status & (pl.col("a") > ago["c"]),
         )
         .with_columns(first_day=lower(pl.col("starts_after")), last_day=upper(pl.col("starts_before")))
@@ -332,6 +338,7 @@ def _with_known(dated: pl.DataFrame, known: pl.DataFrame, hours: Mapping[str, Ho
         **{name: pl.when(given).then(at).otherwise(name) for name in ("starts_after", "starts_before")},
         **{name: pl.when(given).then(local).otherwise(name) for name in ("first_day", "last_day", "class_day")},
         dated_by=pl.when(given).then(pl.lit("known", CLASS_DAYS["dated_by"])).otherwise("dated_by"),
+        left_window=given | pl.col("left_window"),
         closed_after_h=pl.when(~given).then("closed_after_h"),
     ).drop("starts_at")
 

@@ -35,13 +35,14 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
+from bookings_analytics.metrics.dated import dated, undated
 from bookings_analytics.metrics.engines import first_that_fits, lazy, like, rows_of
 from bookings_analytics.schema import BOOKING_KEY, BOOKINGS, OUTCOMES, PLACE_KEY, SEAT_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from narwhals.typing import IntoFrameT
+    from narwhals.typing import IntoFrame, IntoFrameT
 
 _DECLARED = nw.Schema.from_polars(OUTCOMES)
 _STATUSES = {name: dtype.categories.to_list() for name, dtype in BOOKINGS.items() if isinstance(dtype, pl.Enum)}
@@ -51,31 +52,35 @@ _SEAT = nw.col("booking_status").is_in(SEAT_STATUSES)
 _WAITING = nw.col("booking_status") == "WAITING_LIST"
 _CANCELED = nw.col("booking_status") == "CANCELED"
 _SLOT = nw.col("class_slot_status")
+_STATUS = nw.col("_status")  # the slot's, by the class's own time where that is known
+_ENDED = nw.col("_ended")  # whether the class is over for this booking
 _PARTICIPANT = nw.col("participant_status")
 _VISIBLE = nw.col("visible")
 
 _OUTCOME_RULES: dict[str, nw.Expr] = {
-    "slot_canceled": _SLOT == "CANCELED",
-    "attended": (_SLOT == "COMPLETED") & (_PARTICIPANT == "PARTICIPATING") & ~_CANCELED,
+    "slot_canceled": _STATUS == "CANCELED",
+    "attended": (_STATUS == "COMPLETED") & (_PARTICIPANT == "PARTICIPATING") & ~_CANCELED,
     "canceled": _CANCELED,
-    "lost": (_SLOT == "PLANNED") & ~_VISIBLE,
+    "lost": (_STATUS == "GONE") | ((_STATUS == "PLANNED") & ~_VISIBLE),
     "waiting": _WAITING,
-    "upcoming": _SLOT == "PLANNED",
+    "upcoming": _STATUS == "PLANNED",
     "no_show": _PARTICIPANT == "NOT_PARTICIPATING",
     "unrecorded": _PARTICIPANT == "UNSET",
 }
 _WAIT_OUTCOME_RULES: dict[str, nw.Expr] = {
-    "converted": (_SLOT == "COMPLETED")
-    & ((nw.col("_last_seat_at") > nw.col("_first_waiting_at")) | (nw.col("outcome") == "attended")),
-    "slot_canceled": _SLOT == "CANCELED",
-    "withdrawn": (_SLOT == "COMPLETED") & _CANCELED,
-    "lapsed": (_SLOT == "COMPLETED") & _WAITING,
-    "pending": (_SLOT == "PLANNED") & _VISIBLE,
-    "lost": (_SLOT == "PLANNED") & ~_VISIBLE,
+    "converted": _ENDED
+    & ((nw.col("_last_seat_at") > nw.col("_first_waiting_at")) | (nw.col("outcome") == "attended") | _SEAT),
+    "slot_canceled": _STATUS == "CANCELED",
+    "withdrawn": _ENDED & _CANCELED,
+    "lapsed": _ENDED & _WAITING,
+    "pending": ~_ENDED & _VISIBLE,
+    "lost": ~_ENDED & ~_VISIBLE,
 }
 
 
-def classify(bookings: IntoFrameT) -> IntoFrameT:
+def classify(
+    bookings: IntoFrameT, *, class_days: IntoFrame | None = None, fetches: IntoFrame | None = None
+) -> IntoFrameT:
     """Say what became of each place a customer asked for: one row per (studio, customer_id, class_slot_id).
 
     Takes one snapshot (``result.bookings``) or a history (``archive.history()``, or snapshots put together with
@@ -85,6 +90,10 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
     Args:
         bookings: Observations with the columns BOOKINGS of `bookings_analytics.schema`; further columns are dropped.
             On engines without Enum the statuses are text; ``observed_at`` has a time zone.
+        class_days: When each class was, from `class_days`: adds the class's day, week, weekday and month and the days
+            of notice of bookings and cancellations, and judges waits by the class's time instead of the studio's mark.
+            In polars only.
+        fetches: When each customer was asked for: FETCHES of `bookings_analytics.schema`; with ``class_days``.
 
     Returns:
         A frame of the engine and kind that was given, with the columns OUTCOMES of `bookings_analytics.schema`, sorted
@@ -95,8 +104,9 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
         before WAITING_LIST before CANCELED, then the larger ``booking_id``.
 
     Raises:
-        TypeError: A column has another type than BOOKINGS says.
-        ValueError: A column is missing, a value is null, or a status is none of those known. The values are looked
+        TypeError: A column has another type than BOOKINGS says, or class days are given for bookings not in polars.
+        ValueError: A column is missing, a value is null, a status is none of those known, or only one of
+            ``class_days`` and ``fetches`` is given. The values are looked
             through at once, also those of a lazy frame.
 
     Example:
@@ -118,6 +128,11 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
         >>> ba.classify(bookings).select("booking_id", "outcome", "wait_outcome").rows()
         [(2033, 'no_show', 'converted')]
     """
+    if (class_days is None) != (fetches is None):
+        raise ValueError(
+            "class_days= and fetches= go together, since the time before an event is in the fetches alone. Pass both "
+            "or neither."
+        )
     observations = _checked(lazy(bookings))
     types = _types(observations)
     times = observations.group_by(*BOOKING_KEY).agg(_OBSERVED_AT.max(), _OBSERVED_AT.min().alias("_first_at"))
@@ -126,12 +141,13 @@ def classify(bookings: IntoFrameT) -> IntoFrameT:
         chosen.join(_returns(observations, chosen), on=list(BOOKING_KEY), how="left")
         .with_columns(last_changed_at=nw.coalesce("_returned_at", "_first_at"))
         .join(_courses(observations), on=list(PLACE_KEY))
-        .with_columns(first_that_fits(_OUTCOME_RULES, types["outcome"]).alias("outcome"))
-        .with_columns(
-            wait_outcome=nw.when(nw.col("_waited") == 1).then(
-                first_that_fits(_WAIT_OUTCOME_RULES, types["wait_outcome"])
-            )
-        )
+    )
+    if class_days is None or fetches is None:
+        outcomes = undated(outcomes, types)
+    else:
+        outcomes = dated(outcomes, observations, class_days, fetches)
+    outcomes = outcomes.with_columns(first_that_fits(_OUTCOME_RULES, types["outcome"]).alias("outcome")).with_columns(
+        wait_outcome=nw.when(nw.col("_in_progress")).then(first_that_fits(_WAIT_OUTCOME_RULES, types["wait_outcome"]))
     )
     return like(bookings, outcomes.select(*OUTCOMES).sort(*PLACE_KEY))
 
