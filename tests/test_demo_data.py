@@ -71,13 +71,13 @@ def test_the_looks_are_taken_at_a_quarter_past_four_in_winter_and_in_summer() ->
     assert sum(day < FEE_FROM for day in complete) == 15, "the weeks before the fee"
 
 
-@both
-def test_fetched_over_http_for_four_weeks_it_is_the_same(bundled: Bundled, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bundled", "days"), [(DEMO, 28), (LATE, 7)], ids=["demo", "late"])
+def test_fetched_over_http_night_after_night_it_is_the_same(bundled: Bundled, days: int, tmp_path: Path) -> None:
     """On a part of the customers: the names of the files are random, so rows are compared."""
     some = part(bundled)
     seed, bookkeeping = bundled.served
     direct, fetched = Archive(tmp_path / "direct"), Archive(tmp_path / "fetched")
-    times = nights(bundled.weeks)[-28:]
+    times = nights(bundled.weeks)[-days:]
     fill(direct, bundled.world, some, times, bundled.studio)
     with demo.serve(name=bundled.studio, seed=seed, bookkeeping=bookkeeping, limit=None) as studio:
         for studio.now in times:
