@@ -305,10 +305,11 @@ COVERAGE: Final = pl.Schema(
         "n_customers_gap_over_14_days": pl.Int64(),  # of these, statuses were missed
     }
 )
+COVERAGE_BY_HOURS: Final = pl.Schema({**COVERAGE, **_counts("n_in_opening_hours")})  # of n_fetches; with a time zone
 
 RESULTS: Final = (  # the frames of rates, which start with the columns they are grouped by
     *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, VISITS),
-    *(WAITLIST_CONVERSION, SEATS_LOST_WHILE_WAITING, COVERAGE),
+    *(WAITLIST_CONVERSION, SEATS_LOST_WHILE_WAITING, COVERAGE_BY_HOURS),
 )
 
 RESERVED: Final = frozenset(

@@ -15,8 +15,8 @@ import polars as pl
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.changes import Added, changes, checked, newer
 from bookings_analytics.archive.check import ArchiveCheck, alike_studios, check
-from bookings_analytics.archive.frames import ArchiveFrames
 from bookings_analytics.archive.snapshot import Snapshot, last_seen
+from bookings_analytics.archive.summaries import ArchiveSummaries
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.schema import CUSTOMER_KEY
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bookings_analytics.results import FetchResult
 
 
-class Archive(ArchiveFrames):
+class Archive(ArchiveSummaries):
     """All snapshots of a studio's or a chain's customers, in a directory or an object store.
 
     Several processes may add at once: nothing is lost or doubled. Every frame shows the archive as it was when it was

@@ -27,11 +27,7 @@ def fetch_outcomes(fetches: pl.DataFrame, since: date | None, until: date | None
     Raises:
         ValueError: The period ends before it begins, or a limit is no date.
     """
-    for name, limit in (("since", since), ("until", until)):
-        if limit is not None and (not isinstance(limit, date) or isinstance(limit, datetime)):
-            raise ValueError(f"{name} is {limit!r}. Pass a datetime.date, such as date(2026, 5, 1).")
-    if since and until and since > until:
-        raise ValueError(f"since is {since} and until is {until}, so the period ends before it begins. Swap them.")
+    check_period(since, until)
     day = pl.col("fetched_at").dt.date()
     counts = pl.lit(value=True)
     if since:
@@ -44,6 +40,19 @@ def fetch_outcomes(fetches: pl.DataFrame, since: date | None, until: date | None
         weight, "fetched_at", of_two_at_once
     )
     return ranked.group_by(CUSTOMER_KEY).agg(fetch_outcome=pl.col("outcome").last())
+
+
+def check_period(since: date | None, until: date | None) -> None:
+    """Check the limits of a period.
+
+    Raises:
+        ValueError: It ends before it begins, or a limit is no date.
+    """
+    for name, limit in (("since", since), ("until", until)):
+        if limit is not None and (not isinstance(limit, date) or isinstance(limit, datetime)):
+            raise ValueError(f"{name} is {limit!r}. Pass a datetime.date, such as date(2026, 5, 1).")
+    if since and until and since > until:
+        raise ValueError(f"since is {since} and until is {until}, so the period ends before it begins. Swap them.")
 
 
 def with_studio(cohorts: pl.DataFrame, fetches: pl.DataFrame) -> pl.DataFrame:

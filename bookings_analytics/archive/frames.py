@@ -1,34 +1,28 @@
-"""What an archive returns: its frames, each read from one snapshot of the table."""
+"""The rows an archive returns, each frame read from one snapshot of the table."""
 
 from __future__ import annotations
 
 import warnings
-from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.archive.cohorts import fetch_outcomes, with_studio
-from bookings_analytics.archive.coverage import coverage
 from bookings_analytics.archive.snapshot import AHEAD, FILE, STAMPED, Kind, Snapshot, as_text, last_fetches
 from bookings_analytics.archive.table import ArchiveTable
 from bookings_analytics.clock import current_time
-from bookings_analytics.cohorts import CohortsSource, read_cohorts
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import date, datetime
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
-
-_SHOWN: Final = ("studio", "customers", "fetches", "first (UTC)", "last (UTC)", "observations")
 
 
 class ArchiveFrames:
-    """The reading half of `Archive`."""
+    """The rows of an archive: what `Archive` returns as it was kept."""
 
     def __init__(
         self,
@@ -45,27 +39,6 @@ class ArchiveFrames:
 
     def __repr__(self) -> str:
         return f"<Archive {self._table.location!r}>"
-
-    def _repr_html_(self) -> str:
-        """Show for each studio how many customers, fetches and observations there are, and since when."""
-        times = pl.col("fetched_at").dt.strftime("%Y-%m-%d %H:%M")
-        asked = self.fetches(statuses_as_text=True).group_by("studio")
-        seen = self.history(statuses_as_text=True).group_by("studio").agg(observations=pl.len())
-        table = (
-            asked.agg(pl.col("customer_id").n_unique(), pl.len(), times.min().alias("first"), times.max().alias("last"))
-            .join(seen, on="studio", how="left")
-            .sort("studio")
-            .collect()
-        )
-        rows = "".join(
-            f"<tr><td>{escape(studio)}</td><td>{customers:,}</td><td>{fetches:,}</td><td>{first}</td><td>{last}</td>"
-            f"<td>{observations or 0:,}</td></tr>"
-            for studio, customers, fetches, first, last, observations in table.iter_rows()
-        )
-        head = "".join(f"<th>{name}</th>" for name in _SHOWN)
-        return f"<p>Archive {escape(self._table.location)}{'' if rows else ': nothing has been added yet'}</p>" + (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-        )
 
     def history(self, *, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Return every observation: `schema.BOOKINGS`, sorted by studio, customer, booking and time.
@@ -130,61 +103,6 @@ class ArchiveFrames:
                 the file.
         """
         return last_fetches(self._rows("fetches", latest=True)).sort(CUSTOMER_KEY)
-
-    def cohorts(self, cohorts: CohortsSource, since: date | None = None, until: date | None = None) -> pl.LazyFrame:
-        """Return a cohort list with ``fetch_outcome``, what is known of each customer: `schema.RESULT_COHORTS`.
-
-        One bad night makes nobody unread. It is the latest of ok and access_disabled (opted out); without either
-        not_found; without any of these the latest outcome; not_fetched where the archive has no fetch of the customer.
-        So a customer deleted after they were read stays in the base of every rate, and one who opted out does not.
-
-        Args:
-            cohorts: What `read_cohorts` takes. A row without studio belongs to the only studio of the archive.
-            since: The first day (UTC) of a period, with which only fetches in the period or within 14 days after it
-                count, and opt-outs of any time. None: from the first fetch.
-            until: The last day (UTC) of the period, included. None: up to the last fetch.
-
-        Returns:
-            The rows and columns of the list, in its order, and ``fetch_outcome``.
-
-        Raises:
-            CohortError: The list can't be used, or names no studio while the archive has several.
-            ValueError: ``since`` is after ``until``, or one of them is no date.
-
-        Example:
-            >>> from tempfile import mkdtemp
-            >>> from bookings_analytics import Archive
-            >>> Archive(mkdtemp()).cohorts([12, 15]).select("customer_id", "fetch_outcome").collect().rows()
-            [(12, 'not_fetched'), (15, 'not_fetched')]
-        """
-        fetches = self.fetches().collect()
-        outcomes = fetch_outcomes(fetches, since, until)
-        listed = with_studio(read_cohorts(cohorts), fetches)
-        joined = listed.join(outcomes, on=CUSTOMER_KEY, how="left", maintain_order="left")
-        return joined.with_columns(pl.col("fetch_outcome").fill_null("not_fetched")).lazy()
-
-    def coverage(self, cohorts: CohortsSource | None = None, *, by: str | Sequence[str] | None = None) -> pl.DataFrame:
-        """Compute how often customers were fetched, and how many went unfetched so long that statuses were missed.
-
-        The API shows two weeks back, so what happened to a class is missed if nobody asks within 14 days of it.
-
-        Args:
-            cohorts: What `read_cohorts` takes; None: all customers of the archive.
-            by: Column or columns to group by: of the cohorts, ``studio``, or ``day``, the day (UTC) of the fetch; None:
-                one row for all.
-
-        Returns:
-            One row per group: its columns, then `schema.COVERAGE`, sorted by group. ``n_customers`` counts those named
-            by the cohorts, fetched or not; ``n_read`` those with a successful fetch; ``n_fetches`` all their kept
-            fetches; gaps (hours) are between one customer's successful fetches, ``median_gap_h`` over all gaps of the
-            group; null without any. By day, a gap belongs to the day of the fetch that ended it.
-
-        Raises:
-            CohortError: The list can't be used, or names no studio while the archive has several.
-            ValueError: ``by`` names no column, or one of the result's.
-        """
-        fetches = self.fetches().collect()
-        return coverage(fetches, None if cohorts is None else with_studio(read_cohorts(cohorts), fetches), by)
 
     def _rows(self, kind: Kind, *, latest: bool = False, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Return a table's rows with the types of the schema, after a look at their statuses and times."""

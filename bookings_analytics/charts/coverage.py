@@ -12,7 +12,7 @@ from bookings_analytics.charts._palette import INK, NO_SHOW, QUIET, READ
 from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import Table, read
-from bookings_analytics.schema import COVERAGE
+from bookings_analytics.schema import COVERAGE, COVERAGE_BY_HOURS
 from bookings_analytics.wording import NONE, SPELLED_OUT, counted, percent
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def coverage(
         >>> charts.coverage(frame.tail(1).drop("day")).description
         'Time between two fetches of a customer, by cohort. ... trial: median 17 days, longest 17 days.'
     """
-    table = read(gaps, schema=[*COVERAGE, "day"], needs=COVERAGE, made_by="Archive.coverage", names=names, sort=sort)
+    columns = [*COVERAGE_BY_HOURS, "day"]
+    table = read(gaps, schema=columns, needs=COVERAGE, made_by="Archive.coverage", names=names, sort=sort)
     over_time = not table.rows or "day" in table.rows[0]
     return _over_time(table) if over_time else _gaps(table)
 

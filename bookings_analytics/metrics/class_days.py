@@ -89,7 +89,7 @@ def class_days(
     """
     rows = _eager(history, [*_SLOT_CUSTOMER, "class_id", "booking_id", "class_slot_status", "observed_at", "visible"])
     looks = looks_of(fetches)
-    hours = _hours(rows["studio"].unique().sort(), timezone, opens, closes)
+    hours = opening_hours(rows["studio"].unique().sort(), timezone, opens, closes)
     slots = _slots(rows, looks)
     parts = [_dated(part, hours[str(studio)]) for (studio,), part in slots.group_by("studio", maintain_order=True)]
     dated = pl.concat([CLASS_DAYS.to_frame(), *parts])
@@ -150,13 +150,19 @@ class Hours:
 
     def day_of_lower(self, time: pl.Expr) -> pl.Expr:
         """Find the first day on which a class can begin that begins after a time."""
-        return (self._local(time) + (timedelta(hours=24) - clock_time(self.closes))).dt.date()
+        return (self.local(time) + (timedelta(hours=24) - clock_time(self.closes))).dt.date()
 
     def day_of_upper(self, time: pl.Expr) -> pl.Expr:
         """Find the last day on which a class can begin that begins before a time."""
-        return (self._local(time) - clock_time(self.opens)).dt.date()
+        return (self.local(time) - clock_time(self.opens)).dt.date()
 
-    def _local(self, time: pl.Expr) -> pl.Expr:
+    def is_open(self, time: pl.Expr) -> pl.Expr:
+        """Find whether a time lies between opening and closing."""
+        of_day = self.local(time) - self.local(time).dt.truncate("1d")
+        return of_day.is_between(clock_time(self.opens), clock_time(self.closes), closed="left")
+
+    def local(self, time: pl.Expr) -> pl.Expr:
+        """Convert a time to the studio's own, without a time zone."""
         return time.dt.convert_time_zone(self.timezone).dt.replace_time_zone(None)
 
 
@@ -172,12 +178,23 @@ def clock_time(text: str) -> timedelta:
     return timedelta(hours=int(text[:2]), minutes=int(text[3:]))
 
 
-def _hours(
+def opening_hours(
     studios: Iterable[str],
     timezone: str | Mapping[str, str],
     opens: str | Mapping[str, str],
     closes: str | Mapping[str, str],
 ) -> dict[str, Hours]:
+    """Read each studio's time zone and hours.
+
+    Args:
+        studios: The studios that need them.
+        timezone: Their time zone, or ``{studio: zone}``.
+        opens: Local time before which no class begins, or ``{studio: time}``.
+        closes: Local time after which no class ends, or ``{studio: time}``.
+
+    Raises:
+        ValueError: A studio has no time zone or hours, or one that does not exist.
+    """
     found = {}
     for studio in studios:
         values = []

@@ -1,7 +1,7 @@
 """Speaking to any engine: the few operations that all metrics are made of, on whatever Narwhals reads.
 
-Each works the same on polars, DuckDB and Spark, eager or lazy. What an engine can't do is solved here
-and nowhere else.
+Each works the same on polars, DuckDB and Spark, eager or lazy; pandas and pyarrow frames go through polars. What an
+engine can't do is solved here and nowhere else.
 """
 
 from __future__ import annotations
@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 
 
 def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
-    """Take any frame that Narwhals knows as a lazy one of the same engine."""
-    return nw.from_native(frame).lazy()
+    """Take a frame as a lazy one of its engine: any that Narwhals reads, or an object whose ``lazy()`` gives one."""
+    if nw.dependencies.is_pandas_dataframe(frame):
+        return nw.from_native(pl.from_pandas(frame).lazy())
+    if nw.dependencies.is_pyarrow_table(frame):
+        return nw.from_native(cast("pl.DataFrame", pl.from_arrow(frame)).lazy())
+    known = nw.from_native(cast("Any", frame), pass_through=True)
+    if isinstance(known, (nw.DataFrame, nw.LazyFrame)):
+        return known.lazy()
+    native = getattr(frame, "lazy", None)
+    if native is None:
+        raise TypeError(
+            f"a {type(frame).__name__} is not a frame: pass a polars, pandas, pyarrow, DuckDB or Spark frame."
+        )
+    return cast("nw.LazyFrame[Any]", nw.from_native(native()))
 
 
 def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
@@ -41,9 +53,17 @@ def ordered(result: nw.LazyFrame[Any], by: Sequence[str], columns: Iterable[str]
 
 
 def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
-    """Hand a result back as the kind of frame that was given: eager for eager, lazy for lazy."""
-    frame: nw.DataFrame[Any] | nw.LazyFrame[Any] = nw.from_native(cast("Any", given))
-    return cast("IntoFrameT", result.collect().to_native() if isinstance(frame, nw.DataFrame) else result.to_native())
+    """Hand a result back as the kind of frame that was given: eager for eager, lazy for lazy, pandas for pandas."""
+    if nw.dependencies.is_pandas_dataframe(given):
+        return cast("IntoFrameT", _eager(result).to_pandas())
+    if nw.dependencies.is_pyarrow_table(given):
+        return cast("IntoFrameT", _eager(result).to_arrow())
+    known = nw.from_native(cast("Any", given), pass_through=True)
+    return cast("IntoFrameT", result.to_native() if isinstance(known, nw.LazyFrame) else _eager(result))
+
+
+def _eager(result: nw.LazyFrame[Any]) -> pl.DataFrame:
+    return cast("pl.DataFrame", result.collect().to_native())
 
 
 def as_enum(frame: nw.LazyFrame[Any], column: str, enum: pl.Enum) -> nw.LazyFrame[Any]:

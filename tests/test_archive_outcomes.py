@@ -1,0 +1,158 @@
+"""An archive's outcomes and class days: what `classify` and `class_days` make of its rows, taken by every rate."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from snapshots import Bookings, at, result
+
+import bookings_analytics as ba
+from bookings_analytics.archive import Archive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NIGHT = -4 / 24  # of `at`, which counts from 06:00 UTC: 02:00 UTC
+CLASSES = {1: 10, 2: 11, 3: 17}  # class_slot_id of a booking → the day of the class
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Forty nights of three customers, each with a booking of three classes; shown within two weeks of the class."""
+    archive = Archive(tmp_path_factory.mktemp("nights") / "archive")
+    for night in range(40):
+        answers: dict[int, Any] = {
+            customer: {customer * 70 + slot: "BOOKED" for slot, day in CLASSES.items() if day - 14 < night <= day + 14}
+            for customer in (1, 2, 3)
+        }
+        fetched = result(at(night + NIGHT), answers)
+        held = pl.col("class_slot_id").replace_strict(CLASSES)
+        completed = held < night
+        archive.add(
+            ba.FetchResult(
+                fetched.bookings.with_columns(
+                    class_slot_status=pl.when(completed).then(pl.lit("COMPLETED")).otherwise(pl.lit("PLANNED"))
+                    .cast(fetched.bookings.schema["class_slot_status"]),
+                    participant_status=pl.when(completed, pl.col("customer_id") > 1).then(pl.lit("PARTICIPATING"))
+                    .when(completed).then(pl.lit("NOT_PARTICIPATING")).otherwise(pl.lit("UNSET"))
+                    .cast(fetched.bookings.schema["participant_status"]),
+                ),
+                fetched.fetches,
+                fetched.cohorts,
+            )
+        )  # fmt: skip
+    return archive
+
+
+def held_on(slot: int) -> date:
+    return at(CLASSES[slot]).date()
+
+
+def test_class_days_are_those_of_the_rows(archive: Archive) -> None:
+    days = archive.class_days(timezone="Europe/Berlin", opens="06:00", closes="23:00")
+    assert_frame_equal(
+        days,
+        ba.class_days(archive.history(), archive.fetches(), timezone="Europe/Berlin", opens="06:00", closes="23:00"),
+    )
+    assert days["class_day"].to_list() == [held_on(slot) for slot in sorted(CLASSES)]
+
+
+def test_known_times_win(archive: Archive) -> None:
+    known = pl.DataFrame({"studio": ["mitte"], "class_slot_id": [1], "starts_at": [at(10.25)]})
+    days = archive.class_days(timezone="Europe/Berlin", known=known)
+    assert days["dated_by"].cast(pl.String).to_list() == ["known", "window", "window"]
+
+
+def test_outcomes_are_what_classify_makes_of_the_archive(archive: Archive) -> None:
+    assert_frame_equal(archive.outcomes().frame(), ba.classify(archive.history().collect()))
+    days = archive.class_days(timezone="Europe/Berlin")
+    dated = ba.classify(archive.history().collect(), class_days=days, fetches=archive.fetches().collect())
+    outcomes = archive.outcomes(days)
+    assert_frame_equal(outcomes.frame(), dated)
+    assert_frame_equal(outcomes.lazy().collect(), dated)
+    assert repr(outcomes) == "<ArchiveOutcomes: 9 outcomes>"
+    assert dated["class_day"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        ba.no_shows,
+        ba.outcome_counts,
+        ba.waitlist_conversion,
+        ba.seats_lost_while_waiting,
+        lambda outcomes, *rest, **by: ba.booking_vs_participation(outcomes, *(rest or (None,)), **by),
+    ],
+)
+@pytest.mark.parametrize("by", [None, "cohort", ["cohort", "week"]])
+def test_every_rate_takes_them_and_returns_an_eager_frame(
+    archive: Archive, rate: Callable[..., Any], by: str | list[str] | None
+) -> None:
+    outcomes = archive.outcomes(archive.class_days(timezone="Europe/Berlin"))
+    cohorts = archive.cohorts(pl.DataFrame({"customer_id": [1, 2, 3], "cohort": ["old", "old", "new"]})).collect()
+    rates = rate(outcomes, cohorts, by=by)
+    assert isinstance(rates, pl.DataFrame)
+    assert_frame_equal(rates, rate(outcomes.frame(), cohorts, by=by))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "slots"),
+    [(None, None, [1, 2, 3]), (11, None, [2, 3]), (None, 11, [1, 2]), (11, 16, [2]), (18, None, [])],
+)
+def test_a_period_is_one_of_class_days_both_included(
+    archive: Archive, since: int | None, until: int | None, slots: list[int]
+) -> None:
+    days = archive.class_days(timezone="Europe/Berlin")
+    limits = [None if day is None else at(day).date() for day in (since, until)]
+    found = archive.outcomes(days, *limits).frame()["class_slot_id"].unique().sort().to_list()
+    assert found == slots
+
+
+def test_a_period_leaves_out_what_is_not_dated(archive: Archive) -> None:
+    days = archive.class_days(timezone="Europe/Berlin").with_columns(
+        class_day=pl.when(pl.col("class_slot_id") > 1).then("class_day")
+    )
+    assert archive.outcomes(days).frame().height == 9
+    assert archive.outcomes(days, since=at(0).date()).frame().height == 6
+
+
+def test_a_period_needs_class_days(archive: Archive) -> None:
+    with pytest.raises(ValueError, match=r"since and until are class days\. Pass class_days= as well"):
+        archive.outcomes(since=date(2026, 5, 1))
+    with pytest.raises(ValueError, match="the period ends before it begins"):
+        archive.outcomes(since=date(2026, 5, 2), until=date(2026, 5, 1))
+
+
+# Coverage by the studio's own days and hours
+
+
+def test_coverage_has_local_days_and_counts_fetches_in_opening_hours(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    nobody: dict[int, Bookings] = {1: {}}
+    start = datetime.fromisoformat("2026-03-28T22:30+00:00")  # 23:30 in Berlin, the night of its change to summer time
+    for hours in (0, 1, 5, 6, 22, 23):
+        archive.add(result(start + timedelta(hours=hours), nobody))
+    assert "n_in_opening_hours" not in archive.coverage().columns
+    coverage = archive.coverage(by="day", timezone="Europe/Berlin", opens="05:30", closes="22:30")
+    # Berlin: 23:30 | 00:30, 05:30, 06:30, 22:30, 23:30 the next day
+    assert coverage.select("day", "n_fetches", "n_in_opening_hours").rows() == [
+        (date(2026, 3, 28), 1, 0),
+        (date(2026, 3, 29), 5, 2),
+    ]
+    everywhere = archive.coverage(timezone={"mitte": "Pacific/Auckland"}, opens={"mitte": "00:00"})
+    assert everywhere["n_in_opening_hours"].item() == 6
+    assert ba.charts.coverage(coverage).to_dict()
+
+
+def test_coverage_of_nothing_has_no_fetch_in_opening_hours(tmp_path: Path) -> None:
+    assert Archive(tmp_path).coverage(timezone="Europe/Berlin")["n_in_opening_hours"].item() == 0
+
+
+def test_a_studio_without_a_time_zone_is_named(archive: Archive) -> None:
+    with pytest.raises(ValueError, match="names no studio 'mitte'"):
+        archive.coverage(timezone={"nord": "Europe/Berlin"})
