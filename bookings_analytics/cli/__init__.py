@@ -1,4 +1,4 @@
-"""The command line: `bookings-analytics lab`, `fetch`, `report` and `demo-api`."""
+"""The command line: `bookings-analytics lab`, `fetch`, `check`, `report` and `demo-api`."""
 
 from __future__ import annotations
 
@@ -132,15 +132,28 @@ def _time(option: str, text: str) -> time:
 
 
 @app.command()
+def check(
+    archive: Annotated[str, typer.Argument(help="The archive: a directory, or the URL of an object store.")],
+) -> None:
+    """Check every file of an archive, and look for what would distort its numbers; nothing is changed.
+
+    Exit code 0: nothing is wrong. 6: something is; each problem is named with what to do.
+    """
+    from bookings_analytics.cli.check import check_archive
+
+    raise typer.Exit(check_archive(archive, echo=typer.echo))
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write it.")] = Path("bookings-report"),
     *,
-    cohorts: Annotated[Path | None, typer.Option(help="The cohort list: csv or parquet.")] = None,
+    cohorts: Annotated[Path | None, typer.Option(help="The cohort list: csv, xlsx or parquet.")] = None,
     archive: Annotated[
         str | None, typer.Option(help="The archive: a directory, or the URL of an object store.")
     ] = None,
     studio: Annotated[str | None, typer.Option(help="The studio's name; address and key: the environment.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="Titles of classes: csv with class_id and title.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Titles of classes: a list of class_id and title.")] = None,
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first class day to look at.")
     ] = None,

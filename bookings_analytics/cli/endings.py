@@ -24,6 +24,7 @@ class Exit(IntEnum):
     SOME_NOT_FETCHED = 3  # somebody who could have been
     UNREACHABLE = 4  # the network or the API was not there, and nobody was fetched
     STILL_RUNNING = 5  # another fetch into this archive
+    DAMAGED = 6  # what `check` found
     UNFORESEEN = 70  # sysexits.h: an internal software error
     INTERRUPTED = 130  # as a shell says of Ctrl-C
     TERMINATED = 143  # as a shell says of SIGTERM

@@ -1,0 +1,59 @@
+"""`bookings-analytics check`: what it says of a whole archive, of a damaged one, and of none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from snapshots import at, result
+from typer.testing import CliRunner
+
+import bookings_analytics as ba
+from bookings_analytics import cli
+from bookings_analytics.cli.endings import Exit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    archive = ba.Archive(tmp_path / "archive")
+    for day in range(3):
+        archive.add(result(at(day), {1: {10: "BOOKED"}, 2: {20: "WAITING_LIST"}}))
+    return tmp_path / "archive"
+
+
+def check(place: Path) -> tuple[int, str]:
+    done = CliRunner().invoke(cli.app, ["check", str(place)], catch_exceptions=False)
+    return done.exit_code, done.output
+
+
+def test_a_whole_archive_is_exit_code_0_and_says_until_when_nothing_is_lost(place: Path) -> None:
+    code, said = check(place)
+    assert code == Exit.DONE
+    assert "checked: nothing is wrong." in said
+    assert f"last fetched {at(2):%Y-%m-%d %H:%M} UTC. Fetch again before {at(16):%Y-%m-%d %H:%M} UTC" in said
+
+
+def test_a_damaged_file_is_exit_code_6_and_named(place: Path) -> None:
+    damaged = max(place.rglob("*.parquet"), key=lambda path: path.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    code, said = check(place)
+    assert code == Exit.DAMAGED
+    assert damaged.name in said
+    assert "Fetch again before" not in said
+
+
+def test_a_torn_log_is_exit_code_6(place: Path) -> None:
+    last = max((place / "_delta_log").glob("*.json"))
+    last.write_bytes(last.read_bytes()[:40])
+    code, said = check(place)
+    assert code == Exit.DAMAGED
+    assert last.name in said
+
+
+def test_no_archive_is_told_and_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ba.ConfigurationError, match=r"typo holds no archive\. Check the path"):
+        check(tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
