@@ -137,7 +137,7 @@ class ApiError(BookingsError):
         self.typed_args = tuple(typed_args)
 
     def __str__(self) -> str:
-        """Who was asked for, what the API said in its own words, what to do."""
+        """Name the customer, what the API said in its own words, and what to do."""
         asked = "the key check" if self.customer_id is None else f"customer {self.customer_id}"
         details = ", ".join(
             f"{name} {value}"

@@ -333,7 +333,7 @@ def _dated(slots: pl.DataFrame, hours: Hours) -> pl.DataFrame:
 
 
 def _with_known(dated: pl.DataFrame, known: pl.DataFrame, hours: Mapping[str, Hours]) -> pl.DataFrame:
-    """Put known times in place of what the fetches say, and count those that they exclude."""
+    """Replace what the fetches say by known times, and count those that they exclude."""
     kind = known.schema["starts_at"]
     if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
         raise ValueError(f"known: starts_at is of type {kind}: give it times with a time zone.")

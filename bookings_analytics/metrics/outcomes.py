@@ -81,7 +81,7 @@ _WAIT_OUTCOME_RULES: dict[str, nw.Expr] = {
 def classify(
     bookings: IntoFrameT, *, class_days: IntoFrame | None = None, fetches: IntoFrame | None = None
 ) -> IntoFrameT:
-    """Say what became of each place a customer asked for: one row per (studio, customer_id, class_slot_id).
+    """Judge what became of each place a customer asked for: one row per (studio, customer_id, class_slot_id).
 
     Takes one snapshot (``result.bookings``) or a history (``archive.history()``, or snapshots put together with
     ``pl.concat``), rows in any order. Only a history shows waits that ended, and only the archive's shows bookings that
@@ -216,7 +216,7 @@ def _checked(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def _types(frame: nw.LazyFrame[Any]) -> dict[str, nw.dtypes.DType]:
-    """Give the types of the schema as the frame's engine can have them: only polars has Enums everywhere."""
+    """Return the types of the schema as the frame's engine can have them: only polars has Enums everywhere."""
     if frame.implementation.is_polars():
         return dict(_DECLARED)
     time = frame.collect_schema()["observed_at"]  # in the engine's own time zone, which it may not let us change
