@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,16 @@ def test_the_readmes_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         exec(code[1], names)
     assert names["result"].fetches.height == 600
     names["studio"].close()
+
+
+def test_the_readmes_archive_gives_rates_by_week(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(archive = .*?)```", README, re.DOTALL)
+    assert code
+    with ba.demo.serve(limit=None) as studio:
+        names: dict[str, Any] = {"ba": ba, "timedelta": timedelta, "studio": studio, "cohorts": studio.cohorts.head(40)}
+        exec(code[1].rpartition("\nba.")[0] + "\nrates = ba." + code[1].rpartition("\nba.")[2], names)
+    assert "week" in names["rates"].collect_schema()
 
 
 def test_the_readmes_picture_is_the_notebooks_chart() -> None:
