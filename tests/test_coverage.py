@@ -13,7 +13,8 @@ import pytest
 from simulation import CELLS, Cell, alike_classes, covered, simulate
 from statsmodels.stats.proportion import proportion_confint
 
-from bookings_analytics.metrics.comparisons import compare, no_show_funnel
+from bookings_analytics.metrics.comparisons import compare
+from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows
 
 COHORTS = 300
