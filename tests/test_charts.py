@@ -99,7 +99,7 @@ def frames(*groups: str) -> dict[str, pl.DataFrame]:
         "no_shows": no_shows,
         "outcome_counts": rates.outcome_counts(outcomes, cohorts, by="cohort"),
         "no_show_funnel": funnel.no_show_funnel(outcomes, cohorts, by="cohort"),
-        "compare": comparisons.compare(no_shows, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
+        "compare": comparisons.compare(outcomes, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
         "waitlist_conversion": waits([*groups]),
         "waitlist_outcomes": waits([*groups]),
         "seats_lost_while_waiting": pl.DataFrame(
@@ -282,7 +282,7 @@ def test_groups_without_any_data_can_be_drawn_and_say_so(name: str) -> None:
         "no_shows": no_shows,
         "outcome_counts": rates.outcome_counts(none, cohorts, by="cohort"),
         "no_show_funnel": funnel.no_show_funnel(none, cohorts, by="cohort"),
-        "compare": comparisons.compare(no_shows, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
+        "compare": comparisons.compare(none, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
     }.get(name, FRAMES[name].filter(pl.col("cohort") == NOBODY))
     drawn = chart(name, frame)
     spec = drawn.to_dict(validate=False)
