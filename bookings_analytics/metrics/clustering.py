@@ -189,7 +189,7 @@ def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: 
 
 
 def _around(m: Measure) -> nw.Expr:
-    """Σ(y - pn)² of a class."""
+    """Compute the sum of squares Σ(y - pn)² of a class."""
     p = nw.col(m("p"))
     return nw.col(_product(m.y, m.y)) - 2 * p * nw.col(_product(m.y, m.n)) + p * p * nw.col(_product(m.n, m.n))
 

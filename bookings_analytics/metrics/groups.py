@@ -50,7 +50,7 @@ class Groups:
     def ordered(
         self, result: nw.LazyFrame[Any], columns: Iterable[str], *, then: Sequence[str] = ()
     ) -> nw.LazyFrame[Any]:
-        """Take the group columns and those of the result, sorted by group: cohorts in the order of the list."""
+        """Select the group columns and those of the result, sorted by group: cohorts in the order of the list."""
         return ordered(result, self.by, columns, listed=self.listed, then=then)
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
