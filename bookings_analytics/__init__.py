@@ -30,7 +30,8 @@ from bookings_analytics.errors import (
 )
 from bookings_analytics.fetch.cohort import fetch_bookings
 from bookings_analytics.metrics.class_days import class_days
-from bookings_analytics.metrics.comparisons import compare, no_show_funnel
+from bookings_analytics.metrics.comparisons import before_after, compare
+from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
@@ -64,6 +65,7 @@ __all__ = [
     "ServerError",
     "Studio",
     "ValidationFailedError",
+    "before_after",
     "booking_vs_participation",
     "charts",
     "class_days",

@@ -34,10 +34,11 @@ class Engine(NamedTuple):
     native: type[Any]  # what a function given one of its frames must return
     frame: Callable[[pl.DataFrame], Any]
     polars: Callable[[Any], pl.DataFrame]
+    keeps_order: bool = True  # of rows, so that cohorts can come in the order of their list
 
 
 ENGINES = {
     "polars": Engine(pl.DataFrame, lambda frame: frame, lambda result: result),
     "polars lazy": Engine(pl.LazyFrame, lambda frame: frame.lazy(), lambda result: result.collect()),
-    "DuckDB": Engine(duckdb.DuckDBPyRelation, _duckdb_table, pl.DataFrame),
+    "DuckDB": Engine(duckdb.DuckDBPyRelation, _duckdb_table, pl.DataFrame, keeps_order=False),
 }

@@ -12,6 +12,8 @@ from math import sqrt
 from statistics import NormalDist, median
 from typing import TYPE_CHECKING, Any
 
+import formulas
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -156,8 +158,18 @@ def grouped(outcomes: Rows, cohorts: Rows | None, by: Sequence[str]) -> list[tup
                 found[tuple(values[name] for name in by)] = Group(read, part, len(named - read))
     if not by and not found:
         found[()] = Group((), [], 0)
-    order = sorted(found, key=lambda key: [(value is not None, value) for value in key])
+    listed = list(dict.fromkeys(row.get("cohort") for row in cohorts or []))
+
+    def place(name: str, value: Any) -> tuple[bool, Any]:
+        return value is not None, listed.index(value) if name == "cohort" and listed else value
+
+    order = sorted(found, key=lambda key: [place(name, value) for name, value in zip(by, key, strict=True)])
     return [(dict(zip(by, key, strict=True)), found[key]) for key in order]
+
+
+def ascending(rows: Rows, by: Sequence[str]) -> Rows:
+    """The rows of a result on an engine that keeps no order of rows, so that no cohort has a place in its list."""
+    return sorted(rows, key=lambda row: [(row[name] is not None, row[name]) for name in by])
 
 
 def booking_vs_participation(outcomes: Rows, cohorts: Rows, by: Sequence[str] = (), confidence: float = 0.95) -> Rows:
@@ -184,12 +196,18 @@ def booking_vs_participation(outcomes: Rows, cohorts: Rows, by: Sequence[str] = 
             "n_lost": group.count("outcome", "lost"),
             "n_slot_canceled": group.count("outcome", "slot_canceled"),
         }
-        result |= _rate("booking_rate", [(customer in booked, 1) for customer in base], confidence)
-        result |= _rate("participation_rate", [(customer in attended, 1) for customer in base], confidence)
+        ones = (len(base) + 2) / (len(base) + 1)
+        result |= _interval("booking_rate", len(booked), len(base), ones, confidence)
+        result |= _interval("participation_rate", len(attended), len(base), ones, confidence)
         result["participation_rate_min"] = _share(len(attended), len(base))
         result["participation_rate_max"] = _share(len(perhaps), len(base))
-        result |= _rate("seat_rate", _by_customer(group, seats, requests), confidence)
+        result |= _bounds(
+            "participation_rate", len(attended), len(perhaps), len(base), deff=ones, confidence=confidence
+        )
+        requested = _by_customer(group, seats, requests)
+        result |= _rate("seat_rate", requested, confidence)
         result |= _rate("cancellation_rate", _by_customer(group, ("canceled",), requests), confidence)
+        result |= _effective(requested)
         results.append(result)
     return results
 
@@ -212,13 +230,16 @@ def no_shows(
             "n_no_show": no_show,
             "n_unrecorded": unrecorded,
         }
-        result |= _rate("attendance_rate", _by_customer(group, ("attended",), recorded), confidence)
-        result["attendance_rate_min"] = _share(attended, held)
-        result["attendance_rate_max"] = _share(attended + unrecorded, held)
-        result |= _rate("no_show_rate", _by_customer(group, ("no_show",), recorded), confidence)
-        result["no_show_rate_min"] = _share(no_show, held)
-        result["no_show_rate_max"] = _share(no_show + unrecorded, held)
+        for name, hits, n in (("attendance", "attended", attended), ("no_show", "no_show", no_show)):
+            clusters = _by_customer(group, (hits,), recorded)
+            deff = design_effect(clusters) if clusters else None
+            result |= _rate(f"{name}_rate", clusters, confidence)
+            result[f"{name}_rate_min"] = _share(n, held)
+            result[f"{name}_rate_max"] = _share(n + unrecorded, held)
+            t = _t(clusters, confidence) if clusters else None
+            result |= _bounds(f"{name}_rate", n, n + unrecorded, held, deff=deff, confidence=confidence, t=t)
         result["recorded_share"] = _share(attended + no_show, held)
+        result |= _effective(_by_customer(group, ("no_show",), recorded))
         results.append(result)
     return results
 
@@ -321,16 +342,51 @@ def _clusters(rows: Rows, column: str, yes: Sequence[str], *cluster: str) -> lis
 
 
 def _rate(name: str, clusters: Sequence[Cluster], confidence: float) -> Row:
+    """A rate of seats or requests; so few rows that no correlation in slots can be estimated."""
     successes, trials = sum(y for y, _ in clusters), sum(n for _, n in clusters)
-    return _interval(name, successes, trials, design_effect(clusters) if trials else 1.0, confidence)
+    if not trials:
+        return _interval(name, 0, 0, 1.0, confidence)
+    return _interval(name, successes, trials, design_effect(clusters), confidence, t=_t(clusters, confidence))
 
 
-def _interval(name: str, successes: float, trials: float, deff: float, confidence: float) -> Row:
+def _effective(clusters: Sequence[Cluster]) -> Row:
+    """Effective customers and correlations, where no frame has ten slots with two trials or days."""
+    trials = sum(n for _, n in clusters)
+    effective = trials**2 / sum(n * n for _, n in clusters) if trials else None
+    return {
+        "n_effective_customers": effective,
+        "slot_correlation": 0.0 if trials else None,
+        "day_correlation": None,
+    }
+
+
+def _t(clusters: Sequence[Cluster], confidence: float) -> float:
+    return formulas.t_of(confidence, sum(n for _, n in clusters) ** 2 / sum(n * n for _, n in clusters) + 1)
+
+
+def _interval(
+    name: str, successes: float, trials: float, deff: float, confidence: float, *, t: float | None = None
+) -> Row:
     if not trials:
         return {name: None, f"{name}_ci_low": None, f"{name}_ci_high": None}
     p = successes / trials
-    low, high = wilson(p, trials / deff, confidence)
+    low, high = wilson(p, trials / deff, confidence) if t is None else formulas.wilson(p, trials / deff, t)
     return {name: p, f"{name}_ci_low": low, f"{name}_ci_high": high}
+
+
+def _bounds(
+    name: str, least: int, most: int, held: int, *, deff: float | None, confidence: float, t: float | None = None
+) -> Row:
+    low: float | None
+    high: float | None
+    if not held:
+        low = high = None
+    elif deff is None:  # nothing recorded
+        low, high = 0.0, 1.0
+    else:
+        t = formulas.z_of(confidence) if t is None else t
+        low, high = formulas.bounds(least / held, most / held, held, deff, t=t, confidence=confidence)
+    return {f"{name}_bounds_low": low, f"{name}_bounds_high": high}
 
 
 def _share(part: float, whole: float) -> float | None:

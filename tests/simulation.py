@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,7 +66,7 @@ def simulate(cells: Iterable[Cell], cohorts: int, seed: int) -> tuple[pl.DataFra
 
 
 def covered(rate: str, truth: str) -> pl.Expr:
-    """Give the share of rows whose interval of that rate holds the truth."""
+    """Compute the share of rows whose interval of that rate holds the truth."""
     return pl.col(truth).is_between(f"{rate}_ci_low", f"{rate}_ci_high").mean()
 
 
@@ -90,3 +91,65 @@ def alike_classes(cell: Cell, classes: int, seed: int) -> pl.DataFrame:
     class_id = favourites[owner, random.integers(0, 2, owner.size)]
     shuffled = outcomes.with_columns(outcome=pl.col("outcome").shuffle(seed).over("customer_id"))
     return shuffled.with_columns(class_id=class_id)
+
+
+class Mood(NamedTuple):
+    """What the studios of one simulation have in common: customers, class slots and days with moods of their own.
+
+    The correlations are those between two seats of one customer, one slot and one day, before rates are kept within
+    0 and 1. Every customer has eight seats on average, spread over the slots at random; four classes, 28 days.
+    """
+
+    rate: float
+    customer: float
+    slot: float
+    day: float
+    customers: int
+    slots: int = 80
+
+    def _around(self, correlation: float, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+        """Draw by how much rates differ from the mean: beta distributed."""
+        if correlation == 0:
+            return np.zeros(shape)
+        strength = 1 / correlation - 1
+        drawn: np.ndarray = random.beta(self.rate * strength, (1 - self.rate) * strength, shape) - self.rate
+        return drawn
+
+    def draw(self, studios: int, seed: int) -> tuple[pl.DataFrame, float]:
+        """Make the outcomes of so many studios, with class days, and the true rate of them all."""
+        random = np.random.default_rng(seed)
+        days = 28
+        customer = self._around(self.customer, (studios, self.customers), random)
+        slot = self._around(self.slot, (studios, self.slots), random)
+        day = self._around(self.day, (studios, days), random)
+        day_of = np.arange(self.slots) * days // self.slots
+        seats = random.geometric(1 / BOOKINGS_PER_CUSTOMER, (studios, self.customers))
+        studio = np.repeat(np.arange(studios), seats.sum(axis=1))
+        who = np.repeat(np.tile(np.arange(self.customers), studios), seats.ravel())
+        which = random.integers(0, self.slots, who.size)
+        p = self.rate + customer[studio, who] + slot[studio, which] + day[studio, day_of[which]]
+        missed = random.random(who.size) < p
+        everywhere = np.clip(
+            self.rate
+            + self._around(self.customer, (1, 400_000), random)
+            + self._around(self.slot, (1, 400_000), random)
+            + self._around(self.day, (1, 400_000), random),
+            0,
+            1,
+        )
+        dates = pl.Series([date(2025, 3, 3) + timedelta(int(number)) for number in range(days)])
+        table = pl.DataFrame(
+            {
+                "studio": studio,
+                "customer_id": who,
+                "class_slot_id": which,
+                "class_id": which % 4,
+                "missed": missed,
+                "class_day": dates[day_of[which]],
+            }
+        ).with_columns(
+            studio=pl.col("studio").cast(pl.String).str.zfill(5),
+            outcome=pl.when("missed").then(pl.lit("no_show")).otherwise(pl.lit("attended")),
+            weekday=pl.col("class_day").dt.to_string("%a"),
+        )
+        return table.drop("missed"), float(everywhere.mean())

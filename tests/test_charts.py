@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bookings_analytics import charts, schema
 from bookings_analytics.charts._palette import ATTENDED, CONVERTED, INK, NO_SHOW, OUTCOMES
-from bookings_analytics.metrics import comparisons, rates
+from bookings_analytics.metrics import comparisons, funnel, rates
 from bookings_analytics.wording import interval, percent
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def frames(*groups: str) -> dict[str, pl.DataFrame]:
         "booking_vs_participation": rates.booking_vs_participation(outcomes, cohorts, by="cohort"),
         "no_shows": no_shows,
         "outcome_counts": rates.outcome_counts(outcomes, cohorts, by="cohort"),
-        "no_show_funnel": comparisons.no_show_funnel(outcomes, cohorts, by="cohort"),
-        "compare": comparisons.compare(no_shows, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
+        "no_show_funnel": funnel.no_show_funnel(outcomes, cohorts, by="cohort"),
+        "compare": comparisons.compare(outcomes, "no_show_rate", baseline=groups[0], cohorts=cohorts, by="cohort"),
         "waitlist_conversion": waits([*groups]),
         "waitlist_outcomes": waits([*groups]),
         "seats_lost_while_waiting": pl.DataFrame(
@@ -281,8 +281,8 @@ def test_groups_without_any_data_can_be_drawn_and_say_so(name: str) -> None:
         "booking_vs_participation": rates.booking_vs_participation(none, cohorts, by="cohort"),
         "no_shows": no_shows,
         "outcome_counts": rates.outcome_counts(none, cohorts, by="cohort"),
-        "no_show_funnel": comparisons.no_show_funnel(none, cohorts, by="cohort"),
-        "compare": comparisons.compare(no_shows, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
+        "no_show_funnel": funnel.no_show_funnel(none, cohorts, by="cohort"),
+        "compare": comparisons.compare(none, "no_show_rate", baseline="trial", cohorts=cohorts, by="cohort"),
     }.get(name, FRAMES[name].filter(pl.col("cohort") == NOBODY))
     drawn = chart(name, frame)
     spec = drawn.to_dict(validate=False)
@@ -300,7 +300,7 @@ def test_the_funnel_tells_how_many_groups_it_can_not_place() -> None:
 
 def test_a_funnel_of_nothing_recorded_has_nothing_to_show() -> None:
     outcomes = pl.DataFrame({"studio": "mitte", "customer_id": [1], "class_id": [7], "outcome": ["unrecorded"]})
-    drawn = chart("no_show_funnel", comparisons.no_show_funnel(outcomes, by="class_id"))
+    drawn = chart("no_show_funnel", funnel.no_show_funnel(outcomes, by="class_id"))
 
     assert drawn.to_dict(validate=False)["description"].endswith("Nothing to show: nobody recorded attendance.")
 
@@ -594,7 +594,7 @@ def funnel_of_many() -> pl.DataFrame:
         for p in [0.45 if c == 11 else 0.1]
         for _ in range(20 + 5 * c)
     ]
-    return comparisons.no_show_funnel(pl.DataFrame(rows), by="class_id")
+    return funnel.no_show_funnel(pl.DataFrame(rows), by="class_id")
 
 
 def test_the_funnel_s_curves_run_through_the_limits_of_its_groups() -> None:
@@ -617,7 +617,7 @@ def test_the_funnel_s_curves_run_through_the_limits_of_its_groups() -> None:
 )
 def test_a_funnel_of_all_alike_or_of_few_seats_is_drawn_too(kinds: list[str]) -> None:
     outcomes = pl.DataFrame({"studio": "mitte", "customer_id": range(len(kinds)), "class_id": 7, "outcome": kinds})
-    drawn = chart("no_show_funnel", comparisons.no_show_funnel(outcomes, by="class_id"))
+    drawn = chart("no_show_funnel", funnel.no_show_funnel(outcomes, by="class_id"))
 
     assert "None lies outside the limits of chance." in drawn.to_dict()["description"]
     assert svg(drawn).startswith("<svg")

@@ -6,7 +6,7 @@ engine can't do is solved here and nowhere else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import narwhals as nw
 import polars as pl
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
+
+_DIGITS: Final = 20  # numbers in names are compared as numbers up to so many digits
 
 
 def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
@@ -41,15 +43,46 @@ def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in small.collect().rows()]
 
 
-def ordered(result: nw.LazyFrame[Any], by: Sequence[str], columns: Iterable[str]) -> nw.LazyFrame[Any]:
-    """Take the group columns and those of the result, and sort by the group columns, null first."""
-    columns = list(columns)
-    there = result.collect_schema().names()
-    # columns that are declared and not computed yet
-    kinds: dict[str, Any] = {"n_shared_customers": nw.Int64, "simultaneous": nw.Boolean}
-    absent = {name: nw.lit(None, kinds.get(name, nw.Float64)) for name in columns if name not in there}
-    chosen = result.with_columns(_none=nw.lit(None, nw.Float64), **absent).select(*by, *columns)
-    return chosen.sort(*by) if by else chosen
+def ordered(
+    result: nw.LazyFrame[Any],
+    by: Sequence[str],
+    columns: Iterable[str],
+    *,
+    listed: Mapping[str, nw.LazyFrame[Any]] | None = None,
+    then: Sequence[str] = (),
+) -> nw.LazyFrame[Any]:
+    """Take the group columns and those of the result, and sort by the group columns, null first.
+
+    On polars, Enums sort in their order and numbers in text as numbers (cohort 2 before cohort 10). Other engines keep
+    no order of rows; there all columns ascend.
+
+    Args:
+        result: One or several rows per group.
+        by: The group columns.
+        columns: The columns of the result.
+        listed: Group column → frame of its values and their places in ``_place``, for columns in the order of a list
+            (polars only).
+        then: Further columns to sort by inside a group.
+    """
+    chosen = result.select(*by, *columns, *(name for name in then if name.startswith("_")))
+    keys = [*by, *then]
+    if result.implementation.is_polars():
+        schema = chosen.collect_schema()
+        for name in by:
+            if name in (listed or {}):
+                places = (listed or {})[name].rename({"_place": f"_order({name})"})
+                chosen = chosen.join(places, on=name, how="left")
+            elif schema[name] in (nw.String, nw.Categorical):
+                text = nw.col(name).cast(nw.String)
+                padded = text.str.replace_all("([0-9]+)", "0" * 20 + "${1}").str.replace_all(
+                    "[0-9]*([0-9]{20})", "${1}"
+                )
+                chosen = chosen.with_columns(padded.alias(f"_order({name})"))
+        there = set(chosen.collect_schema().names())
+        keys = [key for name in by for key in (f"_order({name})", name) if key in there] + list(then)
+    if keys:
+        chosen = chosen.sort(*keys)
+    return chosen.select(*by, *columns)
 
 
 def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
@@ -77,21 +110,52 @@ def count(holds: nw.Expr) -> nw.Expr:
     return nw.when(holds).then(1).otherwise(0).sum()
 
 
-def aggregate(rows: nw.LazyFrame[Any], by: Sequence[str], counts: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
-    """Aggregate counts, by name, for any number of group columns; by none gives one row, also of an empty frame."""
+def aggregate(
+    rows: nw.LazyFrame[Any],
+    by: Sequence[str],
+    counts: Mapping[str, nw.Expr],
+    amounts: Mapping[str, nw.Expr] | None = None,
+) -> nw.LazyFrame[Any]:
+    """Aggregate for any number of group columns; by none gives one row, also of an empty frame.
+
+    Args:
+        rows: What to aggregate.
+        by: The group columns.
+        counts: Name → aggregation that gives a whole number.
+        amounts: Name → aggregation that gives any number.
+    """
     named = [aggregation.cast(nw.Int64).alias(name) for name, aggregation in counts.items()]
+    named += [aggregation.cast(nw.Float64).alias(name) for name, aggregation in (amounts or {}).items()]
     return rows.group_by(*by).agg(*named) if by else rows.select(*named)
 
 
 def merge(by: Sequence[str], *totals: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Put frames of one row per group side by side, null where one lacks a group; null names a group like any other."""
+    """Set frames of one row per group side by side, null where one lacks a group; null names a group like any other."""
     both = nw.concat(totals, how="diagonal")
     values = [nw.col(name).max() for name in both.collect_schema().names() if name not in by]
     return both.group_by(*by).agg(*values) if by else both.select(*values)
 
 
+def join_groups(
+    left: nw.LazyFrame[Any],
+    right: nw.LazyFrame[Any],
+    by: Sequence[str],
+    *,
+    how: Literal["inner", "left"] = "inner",
+) -> nw.LazyFrame[Any]:
+    """Join on group columns, of which null names a group like any other; by none, on nothing."""
+    keys = ["_all", *(f"_{part}({name})" for name in by for part in ("null", "text"))]
+
+    def keyed(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        texts = {f"_text({name})": nw.col(name).cast(nw.String).fill_null("") for name in by}
+        nulls = {f"_null({name})": nw.when(nw.col(name).is_null()).then(1).otherwise(0) for name in by}
+        return frame.with_columns(_all=nw.lit(1), **texts, **nulls)
+
+    return keyed(left).join(keyed(right).drop(*by), on=keys, how=how).drop(*keys)
+
+
 def first_that_fits(rules: dict[str, nw.Expr], dtype: nw.dtypes.DType) -> nw.Expr:
-    """Give the name of the first rule that fits, null where none does."""
+    """Name the first rule that fits, null where none does."""
     answer = nw.lit(None, dtype)
     for name, fits in reversed(list(rules.items())):
         answer = nw.when(fits).then(nw.lit(name, dtype)).otherwise(answer)

@@ -5,26 +5,26 @@ outcomes have (a class, say) split these customers' bookings further. Group colu
 would lose the groups that null names.
 
 A rate reads the same everywhere: `read_groups`, count per customer (or slot), `Groups.attach`, `Groups.totals`, the
-formulas of `bookings_analytics.metrics.intervals`, `ordered`, `like`.
+formulas of `bookings_analytics.metrics.intervals`, `Groups.ordered`, `like`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
+import polars as pl
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.engines import aggregate, lazy, rows_of
-from bookings_analytics.schema import OUTCOME
+from bookings_analytics.metrics.engines import aggregate, lazy, ordered, rows_of
+from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
-CUSTOMER_KEY = ("studio", "customer_id")
 MEMBERS = "_members"  # customers of a group who could be read
 NOT_READ = "_not_read"  # customers of a group who could not
 _COUNTS = frozenset(f"n_{kind}" for kind in OUTCOME.categories)
@@ -39,11 +39,19 @@ class Groups:
         own: Those of them that only the outcomes have.
         members: One row per customer and group of the cohorts frame: `CUSTOMER_KEY`, the columns of ``by`` that are not
             ``own``, and 1 or 0 in `MEMBERS` and `NOT_READ`. None without a cohorts frame.
+        listed: ``cohort`` → its values and their places in the list; empty where no order is kept.
     """
 
     by: tuple[str, ...]
     own: tuple[str, ...]
     members: nw.LazyFrame[Any] | None
+    listed: Mapping[str, nw.LazyFrame[Any]]
+
+    def ordered(
+        self, result: nw.LazyFrame[Any], columns: Iterable[str], *, then: Sequence[str] = ()
+    ) -> nw.LazyFrame[Any]:
+        """Select the group columns and those of the result, sorted by group: cohorts in the order of the list."""
+        return ordered(result, self.by, columns, listed=self.listed, then=then)
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.
@@ -56,19 +64,25 @@ class Groups:
         base = self.members.filter(nw.col(MEMBERS) == 1).drop(MEMBERS, NOT_READ)
         return rows.join(base, on=list(CUSTOMER_KEY), how="inner")
 
-    def totals(self, rows: nw.LazyFrame[Any], sums: Mapping[str, nw.Expr]) -> nw.LazyFrame[Any]:
-        """Aggregate rows that `attach` gave, for every group, also one of the cohorts frame that has no row.
+    def totals(
+        self,
+        rows: nw.LazyFrame[Any],
+        sums: Mapping[str, nw.Expr],
+        amounts: Mapping[str, nw.Expr] | None = None,
+    ) -> nw.LazyFrame[Any]:
+        """Aggregate rows that `attach` returned, for every group, also one of the cohorts frame that has no row.
 
         Args:
             rows: What to aggregate.
             sums: Name → aggregation that gives a count or a sum of counts, which is 0 for a group without rows.
+            amounts: Name → aggregation that gives a sum of any numbers, likewise.
 
         Returns:
-            One row per group: the columns ``by``, those of ``sums`` and, with a cohorts frame, `MEMBERS` and
-            `NOT_READ`: those of the whole cohort group, also where ``own`` columns split its bookings. A cohort group
-            without any row appears once, null in ``own``.
+            One row per group: the columns ``by``, those of ``sums`` and ``amounts`` and, with a cohorts frame,
+            `MEMBERS` and `NOT_READ`: those of the whole cohort group, also where ``own`` columns split its bookings. A
+            cohort group without any row appears once, null in ``own``.
         """
-        totals = aggregate(rows, self.by, sums)
+        totals = aggregate(rows, self.by, sums, amounts)
         if self.members is None:
             return totals
         cohort_group = ["_all", *(name for name in self.by if name not in self.own)]
@@ -81,7 +95,7 @@ class Groups:
                 _rows=nw.col("_all").sum().over(*cohort_group),
             )
             .filter((nw.col("_found") == 1) | (nw.col("_rows") == 1))
-            .with_columns(nw.col(*sums).fill_null(0))
+            .with_columns(nw.col(*sums, *(amounts or {})).fill_null(0))
             .drop("_all", "_found", "_rows")
         )
 
@@ -107,10 +121,10 @@ def read_groups(
     """
     bookings = lazy(outcomes)
     columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or ()))
-    there = bookings.collect_schema().names()
+    there = bookings.collect_schema()
     if cohorts is None:
-        _check_by(columns, there, [], result)
-        return bookings, Groups(columns, columns, None)
+        _check_by(columns, there, {}, result)
+        return bookings, Groups(columns, columns, None, {})
     listed = lazy(cohorts)
     if listed.implementation is not bookings.implementation:
         raise TypeError(
@@ -118,7 +132,7 @@ def read_groups(
             "pass both on the same engine."
         )
     listed = _with_studio(listed, bookings)
-    theirs = listed.collect_schema().names()
+    theirs = listed.collect_schema()
     _check_by(columns, there, theirs, result)
     if "fetch_outcome" not in theirs:
         listed = listed.with_columns(fetch_outcome=nw.lit("ok"))
@@ -129,7 +143,16 @@ def read_groups(
         .agg(read.alias(MEMBERS))
         .with_columns((1 - nw.col(MEMBERS)).alias(NOT_READ))
     )
-    return bookings, Groups(columns, tuple(name for name in columns if name not in theirs), members)
+    own = tuple(name for name in columns if name not in theirs)
+    return bookings, Groups(columns, own, members, _places(listed) if "cohort" in named else {})
+
+
+def _places(cohorts: nw.LazyFrame[Any]) -> dict[str, nw.LazyFrame[Any]]:
+    """Find the place of each cohort in the list; an Enum has an order already, and only polars keeps that of rows."""
+    if not cohorts.implementation.is_polars() or cohorts.collect_schema()["cohort"] == nw.Enum:
+        return {}
+    numbered = cast("pl.LazyFrame", cohorts.select("cohort").to_native()).with_row_index("_place")
+    return {"cohort": nw.from_native(numbered.group_by("cohort").agg(pl.min("_place")))}
 
 
 def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -150,7 +173,12 @@ def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.
     return cohorts.with_columns(nw.col("studio").fill_null(studios[0])) if studios else cohorts
 
 
-def _check_by(by: Sequence[str], outcomes: Sequence[str], cohorts: Sequence[str], result: Iterable[str]) -> None:
+def _check_by(
+    by: Sequence[str],
+    outcomes: Mapping[str, nw.dtypes.DType],
+    cohorts: Mapping[str, nw.dtypes.DType],
+    result: Iterable[str],
+) -> None:
     for name in by:
         if name not in outcomes and name not in cohorts:
             known = ", ".join(sorted({*outcomes, *cohorts}))
@@ -160,3 +188,9 @@ def _check_by(by: Sequence[str], outcomes: Sequence[str], cohorts: Sequence[str]
             raise ValueError(f"by names {name!r}, a column of both the outcomes and the cohorts; rename one of them.")
         if name in {*result, *_COUNTS} or name.startswith("_"):
             raise ValueError(f"by names {name!r}, a name that the rates need for themselves; rename that column.")
+        dtype = cohorts[name] if name in cohorts else outcomes[name]
+        if dtype.is_nested():
+            raise ValueError(
+                f"by names {name!r}, a column of type {dtype}: a group needs one value a row. Turn it into text, or "
+                "into one row per value, first."
+            )

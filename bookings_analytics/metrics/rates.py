@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.engines import aggregate, as_enum, count, like, ordered
+from bookings_analytics.metrics.clustering import Measure, clustered_totals, design_effect_of_ones, effective_columns
+from bookings_analytics.metrics.engines import aggregate, as_enum, count, like
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
-from bookings_analytics.metrics.intervals import (
-    Rate,
-    cluster_sums,
-    design_effect,
-    design_effect_of_ones,
-    share,
-    with_rates,
-)
-from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, CUSTOMER_KEY, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
+from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
+from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +24,10 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame, IntoFrameT
 
 _KINDS = OUTCOME.categories.to_list()
+SEATS = Measure("n_seats", "n_requests")
+CANCELED = Measure("n_canceled", "n_requests")
+NO_SHOW = Measure("n_no_show", "_recorded")
+_SUMS = ("_recorded", "_held", "n_seats", "n_requests")
 _REQUESTS = [kind for kind in _KINDS if kind not in {"slot_canceled", "lost"}]
 
 
@@ -90,22 +88,23 @@ def booking_vs_participation(
             "customers names them."
         )
     bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
-    totals = counted(bookings, groups).with_columns(
-        participation_rate_min=share(nw.col("n_participated"), nw.col(MEMBERS)),
-        participation_rate_max=share(nw.col("_perhaps"), nw.col(MEMBERS)),
+    totals = counted(bookings, groups, SEATS, CANCELED).with_columns(
         n_customers=nw.col(MEMBERS),
         n_not_read=nw.col(NOT_READ),
+        _ones=design_effect_of_ones(nw.col(MEMBERS)),
+        **effective_columns(SEATS),
     )
-    ones = design_effect_of_ones("n_customers")
     result = with_rates(
         totals,
         confidence,
-        booking_rate=Rate("n_booked", "n_customers", ones),
-        participation_rate=Rate("n_participated", "n_customers", ones),
-        seat_rate=Rate("n_seats", "n_requests", design_effect("n_seats", "n_requests")),
-        cancellation_rate=Rate("n_canceled", "n_requests", design_effect("n_canceled", "n_requests")),
+        booking_rate=Rate("n_booked", "n_customers", "_ones"),
+        participation_rate=Rate(
+            "n_participated", "n_customers", "_ones", bounds=Bounds("n_customers", "n_participated", "_perhaps")
+        ),
+        seat_rate=Rate(*SEATS, SEATS("deff"), SEATS("effective")),
+        cancellation_rate=Rate(*CANCELED, CANCELED("deff"), CANCELED("effective")),
     )
-    return like(outcomes, ordered(result, groups.by, BOOKING_VS_PARTICIPATION))
+    return like(outcomes, groups.ordered(result, BOOKING_VS_PARTICIPATION))
 
 
 def no_shows(
@@ -149,23 +148,21 @@ def no_shows(
         [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
-    attended, no_show, held = nw.col("n_attended"), nw.col("n_no_show"), nw.col("_held")
-    totals = counted(bookings, groups).with_columns(
+    totals = counted(bookings, groups, NO_SHOW).with_columns(
         n_customers=nw.col("n_booked"),
-        attendance_rate_min=share(attended, held),
-        attendance_rate_max=share(held - no_show, held),
-        no_show_rate_min=share(no_show, held),
-        no_show_rate_max=share(held - attended, held),
-        recorded_share=share(nw.col("_recorded"), held),
+        _came_at_most=nw.sum_horizontal("n_attended", "n_unrecorded"),
+        _missed_at_most=nw.sum_horizontal("n_no_show", "n_unrecorded"),
+        recorded_share=share(nw.col("_recorded"), nw.col("_held")),
+        **effective_columns(NO_SHOW),
     )
-    deff = design_effect("n_no_show", "_recorded")  # that of attendance too: hits and misses weigh the same in it
+    clustered = NO_SHOW("deff"), NO_SHOW("effective")  # of attendance too: hits and misses weigh the same in it
     result = with_rates(
         totals,
         confidence,
-        attendance_rate=Rate("n_attended", "_recorded", deff),
-        no_show_rate=Rate("n_no_show", "_recorded", deff),
+        attendance_rate=Rate("n_attended", "_recorded", *clustered, Bounds("_held", "n_attended", "_came_at_most")),
+        no_show_rate=Rate("n_no_show", "_recorded", *clustered, Bounds("_held", "n_no_show", "_missed_at_most")),
     )
-    return like(outcomes, ordered(result, groups.by, NO_SHOWS))
+    return like(outcomes, groups.ordered(result, NO_SHOWS))
 
 
 def outcome_counts(
@@ -209,35 +206,32 @@ def outcome_counts(
             n=nw.sum_horizontal(*(nw.when(nw.col("outcome") == kind).then(nw.col(f"n_{kind}")) for kind in _KINDS))
         )
         .with_columns(share=nw.when(nw.col("outcome").is_in(_REQUESTS)).then(share(nw.col("n"), nw.col("n_requests"))))
-        .sort(*groups.by, "_place")
-        .select(*groups.by, *OUTCOME_COUNTS)
     )
-    return like(outcomes, as_enum(result, "outcome", OUTCOME))
+    return like(outcomes, as_enum(groups.ordered(result, OUTCOME_COUNTS, then=["_place"]), "outcome", OUTCOME))
 
 
-def counted(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
-    """Count everything that the rates of bookings are made of: one row per group.
+def counted(
+    bookings: nw.LazyFrame[Any], groups: Groups, *measures: Measure, among: nw.LazyFrame[Any] | None = None
+) -> nw.LazyFrame[Any]:
+    """Count everything that the rates of bookings are made of, with the design effects of some: one row per group."""
+    attended, held = nw.col("n_attended"), nw.col("_held")
+    sums = {
+        **{name: nw.col(name).sum() for name in (*(f"n_{kind}" for kind in _KINDS), *_SUMS)},
+        "n_booked": count(held > 0),
+        "n_participated": count(attended > 0),
+        "_perhaps": count(attended + nw.col("n_unrecorded") > 0),
+        "n_only_upcoming": count((held == 0) & (nw.col("n_upcoming") > 0)),
+    }
+    return clustered_totals(bookings, groups, counts_of, measures, sums, among=among)
 
-    All of them take the same counts, so that an engine which shares work between queries does this once.
-    """
+
+def counts_of(bookings: nw.LazyFrame[Any], key: Sequence[str]) -> nw.LazyFrame[Any]:
+    """Count the outcomes of the rows of each key, and what the rates add up from them."""
     kinds = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in _KINDS}
-    customers = (
-        groups.attach(aggregate(bookings, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own))), kinds))
+    return (
+        aggregate(bookings, key, kinds)
         .with_columns(_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
         .with_columns(_held=nw.sum_horizontal("_recorded", "n_unrecorded"))
         .with_columns(n_seats=nw.sum_horizontal("_held", "n_upcoming"))
         .with_columns(n_requests=nw.sum_horizontal("n_seats", "n_canceled", "n_waiting"))
     )
-    attended, held = nw.col("n_attended"), nw.col("_held")
-    sums = {
-        **{name: nw.col(name).sum() for name in (*kinds, "_held")},
-        "n_booked": count(held > 0),
-        "n_participated": count(attended > 0),
-        "_perhaps": count(attended + nw.col("n_unrecorded") > 0),
-        "n_only_upcoming": count((held == 0) & (nw.col("n_upcoming") > 0)),
-        "_customers_recorded": count(nw.col("_recorded") > 0),
-        **cluster_sums("n_seats", "n_requests"),
-        **cluster_sums("n_canceled", "n_requests"),
-        **cluster_sums("n_no_show", "_recorded"),
-    }
-    return groups.totals(customers, sums)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, lazy, like, merge, ordered
+from bookings_analytics.metrics.clustering import Measure, cluster_sums, with_design_effects
+from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, lazy, like, merge
 from bookings_analytics.metrics.groups import Groups, read_groups
-from bookings_analytics.metrics.intervals import Rate, cluster_sums, design_effect, with_rates
+from bookings_analytics.metrics.intervals import Rate, with_rates
 from bookings_analytics.schema import (
     CUSTOMER_KEY,
     SEATS_LOST_WHILE_WAITING,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _KINDS = WAIT_OUTCOME.categories.to_list()
 _COUNTS = [f"n_{kind}" for kind in _KINDS]
 _DECIDED = ("converted", "lapsed", "withdrawn")
+CONVERTED = Measure("n_converted", "_decided")
+_IN_SLOT = Measure("_converted_in_slot", "_decided_in_slot")
 
 _REASONS = {
     "one snapshot can't show a conversion: each customer was seen at one time only": (
@@ -101,26 +104,18 @@ def waitlist_conversion(
         "one snapshot can't show a conversion: each customer was seen at one time only"
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=WAITLIST_CONVERSION)
-    clusters = nw.concat([_customers(bookings, groups), _slots(bookings, groups)], how="diagonal")
-    summed = (*_COUNTS, "n_seen_late", "n_slots", "_cleared", "_observed", "_observed_again")
-    sums = {
-        **{name: nw.col(name).sum() for name in summed},
-        **cluster_sums("n_converted", "_decided"),
-        **cluster_sums("_converted_in_slot", "_decided_in_slot"),
-    }
-    totals = groups.totals(clusters, sums)
+    totals, _ = waits_of(bookings, groups)
     if fetches is None:
         totals = totals.with_columns(median_fetch_gap_h=nw.lit(None, nw.Float64))
     else:
         totals = merge(groups.by, totals, _median_gaps(fetches, bookings, groups))
-    two_way = design_effect("n_converted", "_decided") + design_effect("_converted_in_slot", "_decided_in_slot") - 1
     result = with_rates(
         totals,
         confidence,
-        conversion_rate=Rate("n_converted", "_decided", two_way),
-        clear_rate=Rate("_cleared", "n_slots", nw.lit(1.0)),
+        conversion_rate=Rate(*CONVERTED, "_two_way"),
+        clear_rate=Rate("_cleared", "n_slots"),
     ).with_columns(reason=nw.when(nw.col("_decided") == 0).then(first_that_fits(_REASONS, nw.String())))
-    return like(outcomes, ordered(result, groups.by, WAITLIST_CONVERSION))
+    return like(outcomes, groups.ordered(result, WAITLIST_CONVERSION))
 
 
 def seats_lost_while_waiting(
@@ -170,7 +165,21 @@ def seats_lost_while_waiting(
         "n_seats": nw.min_horizontal("_no_show", "_lapsed").sum(),
         "n_slots": count(nw.col("_completed") > 0),
     }
-    return like(outcomes, ordered(groups.totals(slots, sums), groups.by, SEATS_LOST_WHILE_WAITING))
+    return like(outcomes, groups.ordered(groups.totals(slots, sums), SEATS_LOST_WHILE_WAITING))
+
+
+def waits_of(bookings: nw.LazyFrame[Any], groups: Groups) -> tuple[nw.LazyFrame[Any], nw.LazyFrame[Any]]:
+    """Count the waits of each group, with their two-way design effect, and of each customer and group."""
+    customers = _customers(bookings, groups)
+    clusters = nw.concat([customers, _slots(bookings, groups)], how="diagonal")
+    summed = (*_COUNTS, "n_seen_late", "n_slots", "_cleared", "_observed", "_observed_again")
+    sums = {
+        **{name: nw.col(name).sum() for name in summed},
+        **cluster_sums(*CONVERTED),
+        **cluster_sums(*_IN_SLOT),
+    }
+    totals = with_design_effects(groups.totals(clusters, sums), CONVERTED, _IN_SLOT)
+    return totals.with_columns(_two_way=nw.col(CONVERTED("deff")) + nw.col(_IN_SLOT("deff")) - 1), customers
 
 
 def _customers(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:

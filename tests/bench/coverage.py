@@ -20,7 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from simulation import CELLS, Cell, alike_classes, covered, simulate
+from simulation import CELLS, Cell, Mood, alike_classes, covered, simulate
 from watching import DAY, WEEK, watch
 
 import bookings_analytics as ba
@@ -44,22 +44,41 @@ def intervals(cohorts: int) -> None:
         print(f"| {cell.rate} | {cell.correlation} | {cell.customers} | {held:.1%} | {plainly:.1%} |", flush=True)
 
 
-def by_pairs(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    return frame.with_columns(pair=pl.col("cohort") // 2).partition_by("pair", maintain_order=True, include_key=False)
+def alike(studios: int) -> None:
+    print(
+        "\n### Groups that are all alike, simultaneous 95 % intervals: the share of studios in which one stands out\n"
+    )
+    print("| true rate | correlation in a customer | customers a group | groups | this library |")
+    print("|---:|---:|---:|---:|---:|")
+    for cell, groups in product((Cell(0.2, 0.0, 100), Cell(0.2, 0.3, 30), Cell(0.05, 0.3, 50)), (3, 11, 25)):
+        found = 0
+        for studio in range(studios):
+            outcomes, listed = simulate([cell], groups, SEED + studio)
+            rows = ba.compare(outcomes, "no_show_rate", baseline=0, cohorts=listed, by="cohort", simultaneous=True)
+            found += rows.select(((pl.col("difference_ci_low") > 0) | (pl.col("difference_ci_high") < 0)).any()).item()
+        print(f"| {cell.rate} | {cell.correlation} | {cell.customers} | {groups} | {found / studios:.1%} |", flush=True)
 
 
-def comparisons(pairs: int) -> None:
-    print("\n### Two cohorts that are alike: the share of comparisons whose 95 % interval leaves out 0\n")
-    print("| true rate | correlation in a customer | customers each | this library |")
-    print("|---:|---:|---:|---:|")
-    for number, cell in enumerate(CELLS):
-        outcomes, listed = simulate([cell], 2 * pairs, SEED + number)
-        rates = ba.no_shows(outcomes, listed, by="cohort")
-        wrong = 0
-        for pair, (both, people) in enumerate(zip(by_pairs(rates), by_pairs(listed), strict=True)):
-            found = ba.compare(both, "no_show_rate", baseline=2 * pair, cohorts=people, by="cohort")
-            wrong += found.select((pl.col("difference_ci_low") > 0) | (pl.col("difference_ci_high") < 0)).item()
-        print(f"| {cell.rate} | {cell.correlation} | {cell.customers} | {wrong / pairs:.1%} |", flush=True)
+def together(studios: int) -> None:
+    print("\n### Classes and days that skip together: the share of 95 % intervals that hold the truth\n")
+    print("| true rate | correlation: customer | slot | day | customers | this library | customers alone | width |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    moods = [Mood(r, c, s, 0.0, m) for r, c, s, m in product((0.05, 0.2, 0.5), (0.0, 0.3), (0.0, 0.1, 0.3), (30, 300))]
+    moods += [Mood(0.2, c, 0.0, 0.1, m) for c, m in product((0.0, 0.3), (30, 300))]
+    width = pl.col("no_show_rate_ci_high") - pl.col("no_show_rate_ci_low")
+    shares = []
+    for number, mood in enumerate(moods):
+        outcomes, truth = mood.draw(studios, SEED + number)
+        alone = ba.no_shows(outcomes.drop("class_slot_id"), by="studio")
+        ours = ba.no_shows(outcomes if mood.day else outcomes.drop("class_day", "weekday"), by="studio")
+        held, without = (
+            frame.with_columns(truth=truth).select(covered("no_show_rate", "truth")).item() for frame in (ours, alone)
+        )
+        shares.append(held)
+        wider = ours.select(width.mean()).item() / alone.select(width.mean()).item()
+        cells = f"{mood.rate} | {mood.customer} | {mood.slot} | {mood.day} | {mood.customers}"
+        print(f"| {cells} | {held:.1%} | {without:.1%} | {wider:.2f} |", flush=True)
+    print(f"\nMean {sum(shares) / len(shares):.1%}, worst {min(shares):.1%}")
 
 
 def funnels(studios: int) -> None:
@@ -120,7 +139,8 @@ def print_waits(table: pl.DataFrame, studios: int) -> None:
 if __name__ == "__main__":
     number = int(sys.argv[1]) if sys.argv[1:] else 1000
     intervals(number)
-    comparisons(number // 2)
+    together(number // 5)
+    alike(number // 5)
     funnels(number // 10)
     conversion = waits(number // 10)
     print_waits(conversion, number // 10)

@@ -1,0 +1,354 @@
+"""How alike the trials of one customer, one class slot or one day are, and how much precision that costs.
+
+Ten bookings of one customer say less than one booking of each of ten customers, and twenty seats of one class that a
+storm emptied say less than one seat of each of twenty classes. A `Measure` names hits and trials; every interval of a
+rate of seats or requests is widened by two things:
+
+* `with_design_effects`: how much the group's own customers cluster, from six sums over them (`cluster_sums`);
+* `correlations`: how alike trials of one slot (within a class) and of one day (within a weekday) are, pooled once per
+  studio from all rows, and `unit_terms`: how many trials of the group share a slot or a day.
+
+Every intermediate value is a column of its own step: nested expressions make the plans of some engines explode.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import narwhals as nw
+
+from bookings_analytics.metrics.engines import aggregate
+from bookings_analytics.metrics.intervals import share
+from bookings_analytics.schema import CUSTOMER_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bookings_analytics.metrics.groups import Groups
+
+    Count = Callable[[nw.LazyFrame[Any], Sequence[str]], nw.LazyFrame[Any]]  # rows, key → one row per key with counts
+
+LEAST_UNITS: Final = 10  # slots or days with two trials; with fewer, a correlation can't be estimated
+_DECIMALS: Final = 12  # sums of fractions differ in the last digits from run to run; results should not
+
+
+class Measure(NamedTuple):
+    """A rate's hits ``y`` among its trials ``n``: names of integer columns, 0 ≤ y ≤ n."""
+
+    y: str
+    n: str
+
+    def __call__(self, part: str) -> str:
+        """Name the column that holds one part of the measure's arithmetic."""
+        return f"_{part}({self.y}/{self.n})"
+
+
+class Level(NamedTuple):
+    """Units whose trials resemble each other: slots of a class, days of a weekday."""
+
+    name: str
+    unit: str
+    within: str
+
+
+LEVELS: Final = (Level("slot", "class_slot_id", "class_id"), Level("day", "class_day", "weekday"))
+
+
+def levels_of(rows: nw.LazyFrame[Any]) -> list[Level]:
+    """List the levels whose columns the rows have; without slots there is none."""
+    names = rows.collect_schema().names()
+    if not {"class_id", "class_slot_id"} <= set(names):
+        return []
+    return [level for level in LEVELS if level.unit in names and level.within in names]
+
+
+def cluster_sums(y: str, n: str) -> dict[str, nw.Expr]:
+    """Name the six sums of one rate, to aggregate over one row per cluster.
+
+    Rates that share a column share its sums: merge their dicts with ``|``.
+
+    Args:
+        y: Column of hits of a cluster, integer, 0 ≤ y ≤ n.
+        n: Column of trials of a cluster, integer.
+
+    Returns:
+        Σy and Σn under their own names, and those of squares, of products and of clusters with n > 0 under
+        names that only this module needs to know.
+    """
+    hits, trials = nw.col(y), nw.col(n)
+    return {
+        _clusters(n): nw.when(trials > 0).then(1).otherwise(0).sum(),
+        n: trials.sum(),
+        y: hits.sum(),
+        _product(n, n): (trials * trials).sum(),
+        _product(y, n): (hits * trials).sum(),
+        _product(y, y): (hits * hits).sum(),
+    }
+
+
+def with_design_effects(totals: nw.LazyFrame[Any], *measures: Measure) -> nw.LazyFrame[Any]:
+    """Add by how much clustering inflates the variance of Σy/Σn, from `cluster_sums`.
+
+    The variance is Cochran's linearized ratio estimator (Sampling Techniques, 3rd ed. 1977, section 6.3) over that of
+    independent trials; never below 1, since a sample can't be worth more than its trials. A few clusters that all agree
+    would show no variance at all, so two pseudo-clusters of mean size are added, one all hits and one all misses.
+    These are this package's own adaptation of Agresti & Coull (1998), with no published version; the simulations in
+    ``tests/test_coverage.py`` are their justification.
+
+    Args:
+        totals: One row per group, with the columns of `cluster_sums` of each measure.
+        measures: The measures.
+
+    Returns:
+        The totals with, for each measure, ``deff`` (the design effect), ``size`` (b, the mean trials of a cluster),
+        ``q`` (the share with the two pseudo-clusters), ``base`` ((N + 2b) q (1 - q), the variance of independent
+        trials) and ``effective`` (m* = N²/Σn², the number of equally large clusters that would say as much), under the
+        names that `Measure` gives them.
+    """
+    sizes = {m("size"): share(nw.col(m.n), nw.col(_clusters(m.n))) for m in measures}
+    effective = {m("effective"): share(nw.col(m.n) * nw.col(m.n), nw.col(_product(m.n, m.n))) for m in measures}
+    whole = {m("whole"): nw.col(m.n) + 2 * nw.col(m("size")) for m in measures}
+    q = {m("q"): (nw.col(m.y) + nw.col(m("size"))) / nw.col(m("whole")) for m in measures}
+    base = {m("base"): nw.col(m("whole")) * nw.col(m("q")) * (1 - nw.col(m("q"))) for m in measures}
+    totals = totals.with_columns(**sizes, **effective).with_columns(**whole).with_columns(**q)
+    # Σ(y - qn)² over the clusters and the two pseudo-clusters, by powers of q
+    squares = {m("squares"): _squares(m) for m in measures}
+    totals = totals.with_columns(**base, **squares)
+    return totals.with_columns(
+        **{
+            m("deff"): (_corrected(m) * nw.col(m("squares")) / nw.col(m("base"))).clip(lower_bound=1.0)
+            for m in measures
+        }
+    )
+
+
+def _squares(m: Measure) -> nw.Expr:
+    size, q = nw.col(m("size")), nw.col(m("q"))
+    return (
+        (nw.col(_product(m.n, m.n)) + 2 * size * size) * q * q
+        - 2 * (nw.col(_product(m.y, m.n)) + size * size) * q
+        + nw.col(_product(m.y, m.y))
+        + size * size
+    )
+
+
+def _corrected(m: Measure) -> nw.Expr:
+    clusters = nw.col(_clusters(m.n))
+    return (clusters + 2) / (clusters + 1)
+
+
+def design_effect_of_ones(n: nw.Expr) -> nw.Expr:
+    """Compute the design effect where every cluster is one trial, as in a share of customers."""
+    return (n + 2) / (n + 1)
+
+
+def spread(m: Measure) -> nw.Expr:
+    """Compute S, the sum of squares that a design effect stands for: that of a whole ``deff``, terms included."""
+    return nw.col(m("deff")) * nw.col(m("base")) / _corrected(m)
+
+
+def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: Sequence[Measure]) -> nw.LazyFrame[Any]:
+    """Estimate how alike two trials of one unit are, pooled per studio over all classes (or weekdays).
+
+    Over the classes with S ≥ 2 slots that have trials, with y hits of n trials in a slot and p = Y/N in its class:
+    D = Σ S/(S-1) Σ(y - pn)² / Σ N p(1-p), B = Σ p(1-p) Σn² / Σ N p(1-p), correlation = (D - 1)/(B - 1), at least 0; 0
+    also where fewer than `LEAST_UNITS` units have two trials (in classes with 0 < p < 1). This solves
+    deff = 1 + (B - 1)·correlation (Kish, Survey Sampling, 1965; Cochran 1977, chapter 11) with the design effect of
+    Rao & Scott (Biometrics 48, 1992).
+
+    Args:
+        rows: All rows of the outcomes, whatever is asked about.
+        count: How to count hits and trials of the rows of each key.
+        level: Slots of a class or days of a weekday.
+        measures: The measures.
+
+    Returns:
+        One row per studio: ``studio`` and, for each measure, its correlation.
+    """
+    units = count(rows.filter(~nw.col(level.unit).is_null()), ("studio", level.within, level.unit))
+    sums = {name: each for m in measures for name, each in cluster_sums(*m).items()}
+    pairs = {_pairs(m.n): nw.when(nw.col(m.n) >= 2).then(1).otherwise(0).sum() for m in measures}  # noqa: PLR2004 - a pair
+    classes = units.group_by("studio", level.within).agg(*_named(sums | pairs))
+    shares = {m("p"): share(nw.col(m.y), nw.col(m.n)) for m in measures}
+    variance = {m("pq"): nw.col(m("p")) * (1 - nw.col(m("p"))) for m in measures}
+    classes = classes.with_columns(**shares).with_columns(**variance, **{m("spread"): _around(m) for m in measures})
+    terms = {name: each for m in measures for name, each in _pooled(m).items()}
+    studios = classes.with_columns(**terms).group_by("studio").agg(nw.col(*terms).sum())
+    ratios = {
+        m(part): share(nw.col(m(f"{part} sum")), nw.col(m("binomial"))) - 1 for m in measures for part in ("D", "B")
+    }
+    estimated = {
+        m("correlation"): nw.when((nw.col(m("B")) > 0) & (nw.col(m("pairs")) >= LEAST_UNITS))
+        .then(nw.col(m("D")) / nw.when(nw.col(m("B")) > 0).then(nw.col(m("B"))))
+        .otherwise(0.0)
+        .clip(lower_bound=0.0)
+        .round(_DECIMALS)
+        for m in measures
+    }
+    return studios.with_columns(**ratios).with_columns(**estimated).select("studio", *estimated)
+
+
+def _around(m: Measure) -> nw.Expr:
+    """Compute the sum of squares Σ(y - pn)² of a class."""
+    p = nw.col(m("p"))
+    return nw.col(_product(m.y, m.y)) - 2 * p * nw.col(_product(m.y, m.n)) + p * p * nw.col(_product(m.n, m.n))
+
+
+def _pooled(m: Measure) -> dict[str, nw.Expr]:
+    units, pq = nw.col(_clusters(m.n)), nw.col(m("pq"))
+    several = nw.when(units > 1)
+    return {
+        m("D sum"): several.then(nw.col(m("spread")) * units / (units - 1)).otherwise(0.0),
+        m("B sum"): several.then(pq * nw.col(_product(m.n, m.n))).otherwise(0.0),
+        m("binomial"): several.then(pq * nw.col(m.n)).otherwise(0.0),
+        m("pairs"): nw.when((units > 1) & (pq > 0)).then(nw.col(_pairs(m.n))).otherwise(0),
+    }
+
+
+def unit_terms(
+    rows: nw.LazyFrame[Any],
+    count: Count,
+    level: Level,
+    measures: Sequence[Measure],
+    *,
+    by: Sequence[str],
+    correlation: nw.LazyFrame[Any],
+) -> nw.LazyFrame[Any]:
+    """Compute what slots (or days) add to the variance of their group: one row per studio and group.
+
+    Args:
+        rows: The rows of the groups, once for each group.
+        count: How to count hits and trials of the rows of each key.
+        level: Slots or days.
+        measures: The measures.
+        by: The group columns.
+        correlation: What `correlations` returned.
+
+    Returns:
+        The columns ``by`` and those of `term_sums`.
+    """
+    units = count(rows.filter(~nw.col(level.unit).is_null()), tuple(dict.fromkeys(("studio", level.unit, *by))))
+    pairs = {m("pairs"): nw.col(m.n) * (nw.col(m.n) - 1) for m in measures}
+    sums = {name: nw.col(name).sum() for name in (*pairs, *(m.n for m in measures))}  # whole: exact in any order
+    studios = aggregate(units.with_columns(**pairs), tuple(dict.fromkeys(("studio", *by))), sums)
+    columns = {}
+    for m in measures:
+        columns[m(f"{level.name} term")] = nw.col(m("correlation")) * nw.col(m("pairs"))
+        columns[m(f"{level.name} weight")] = nw.col(m("correlation")) * nw.col(m.n)
+        columns[m(f"{level.name} trials")] = nw.col(m.n) * nw.lit(1.0)
+    return studios.join(correlation, on="studio", how="left").with_columns(**columns).select(*by, *columns)
+
+
+def term_sums(level: Level, measures: Iterable[Measure]) -> dict[str, nw.Expr]:
+    """Name the sums over the rows of `unit_terms`."""
+    names = [m(f"{level.name} {part}") for m in measures for part in ("term", "weight", "trials")]
+    return {name: nw.col(name).sum() for name in names}
+
+
+def with_unit_terms(totals: nw.LazyFrame[Any], *measures: Measure, levels: Sequence[Level]) -> nw.LazyFrame[Any]:
+    """Add to each design effect what its group's slots or days share: Σ correlation·n(n - 1)/N, the larger of the two.
+
+    Args:
+        totals: One row per group, with the sums of `term_sums` and the columns of `with_design_effects`.
+        measures: The measures.
+        levels: The levels whose sums are there.
+
+    Returns:
+        The totals with ``deff`` the whole design effect, ``slot`` and ``day`` (each level's term, 0 without it) and
+        ``slot correlation`` and ``day correlation`` (of several studios the mean weighted by the group's trials;
+        null without the level).
+    """
+    columns: dict[str, nw.Expr] = {}
+    for m in measures:
+        for level in LEVELS:
+            trials = nw.col(m(f"{level.name} trials"))
+            there = level in levels
+            term, mean = (
+                share(nw.col(m(f"{level.name} {part}")), trials).round(_DECIMALS) for part in ("term", "weight")
+            )
+            term, mean = (term.fill_null(0.0), mean) if there else (nw.lit(0.0), nw.lit(None, nw.Float64))
+            columns |= {m(level.name): term, m(f"{level.name} correlation"): mean}
+    whole = {m("deff"): nw.col(m("deff")) + nw.max_horizontal(*(m(level.name) for level in LEVELS)) for m in measures}
+    return totals.with_columns(**columns).with_columns(**whole)
+
+
+def clustered_totals(
+    bookings: nw.LazyFrame[Any],
+    groups: Groups,
+    count: Count,
+    measures: Sequence[Measure],
+    sums: Mapping[str, nw.Expr],
+    *,
+    among: nw.LazyFrame[Any] | None = None,
+) -> nw.LazyFrame[Any]:
+    """Total up the groups of one call, with the design effects of its rates: one row per group.
+
+    Args:
+        bookings: The rows to count.
+        groups: The groups.
+        count: How to count hits and trials, and whatever ``sums`` needs, of the rows of each key.
+        measures: The rates' hits and trials.
+        sums: Further totals, from one row per customer.
+        among: All rows of the outcomes, which correlations are pooled from whatever is counted; None: ``bookings``.
+
+    Returns:
+        What `Groups.totals` returns, with the columns of `with_design_effects` and `with_unit_terms`.
+    """
+    levels = levels_of(bookings) if measures else []
+    rows = groups.attach(bookings) if levels else bookings
+    parts = [groups.attach(count(bookings, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own)))))]
+    amounts: dict[str, nw.Expr] = {}
+    for level in levels:
+        correlation = correlations(bookings if among is None else among, count, level, measures)
+        parts.append(unit_terms(rows, count, level, measures, by=groups.by, correlation=correlation))
+        amounts |= term_sums(level, measures)
+    sums = dict(sums) | {name: each for m in measures for name, each in cluster_sums(*m).items()}
+    totals = groups.totals(nw.concat(parts, how="diagonal"), sums, amounts)
+    return with_unit_terms(with_design_effects(totals, *measures), *measures, levels=levels) if measures else totals
+
+
+def effective_columns(m: Measure) -> dict[str, nw.Expr]:
+    """Name the columns that stand beside a rate of clustered trials."""
+    return {
+        "n_effective_customers": nw.col(m("effective")),
+        "slot_correlation": nw.col(m("slot correlation")),
+        "day_correlation": nw.col(m("day correlation")),
+    }
+
+
+def dispersion(y: str, n: str) -> tuple[nw.Expr, nw.Expr]:
+    """Return the two terms of each group whose sums' ratio is the dispersion D of a funnel plot, from `cluster_sums`.
+
+    D = Σ_j[m_j/(m_j-1)·Σ_i(y_i-p_j n_i)²] / Σ_j N_j p_j(1-p_j), never below 1: the variance of the groups' shares
+    given their clusters (customers, or slots), over that of independent trials (Spiegelhalter, Statistics in Medicine
+    24, 2005, takes D from the groups' distances to the center instead, which would count true differences as noise). A
+    group of one cluster says nothing about how clusters differ, and is in neither sum.
+
+    Args:
+        y: Column of hits that the sums were made of.
+        n: Column of trials, likewise.
+
+    Returns:
+        The terms of the numerator and of the denominator, null for a group of one cluster.
+    """
+    clusters = nw.col(_clusters(n))
+    several = nw.when(clusters > 1)
+    p = share(nw.col(y), nw.col(n))
+    squares = nw.col(_product(y, y)) - 2 * p * nw.col(_product(y, n)) + p * p * nw.col(_product(n, n))
+    return several.then(squares * clusters / (clusters - 1)), several.then(nw.col(n) * p * (1 - p))
+
+
+def _named(sums: dict[str, nw.Expr]) -> list[nw.Expr]:
+    return [each.alias(name) for name, each in sums.items()]
+
+
+def _clusters(n: str) -> str:
+    return f"_clusters({n})"
+
+
+def _pairs(n: str) -> str:
+    return f"_pairs({n})"
+
+
+def _product(first: str, second: str) -> str:
+    return f"_{first}*{second}"

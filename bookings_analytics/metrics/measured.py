@@ -1,0 +1,177 @@
+"""What a comparison needs of a rate: its value per group, and which customers and slots it comes from.
+
+One function for each kind of rate; `measured` finds the one that a rate needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import narwhals as nw
+
+from bookings_analytics.errors import CohortError
+from bookings_analytics.metrics.clustering import (
+    LEVELS,
+    Level,
+    Measure,
+    correlations,
+    design_effect_of_ones,
+    levels_of,
+    spread,
+)
+from bookings_analytics.metrics.engines import join_groups
+from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
+from bookings_analytics.metrics.intervals import Rate, share, with_rates
+from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted, counts_of
+from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
+from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bookings_analytics.metrics.clustering import Count
+
+ATTENDED: Final = Measure("n_attended", "_recorded")
+TOTALS: Final = (  # value, interval, the shares q that deviations are taken from, S, the level that gave its term
+    *("value", "value_ci_low", "value_ci_high", "_q", "_S", "_level", "n", "recorded_share"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A rate of every group.
+
+    Attributes:
+        totals: One row per group: its columns and `TOTALS`; ``_level`` is the place in `LEVELS` of what gave the slot
+            term, null without.
+        customers: Group columns, `CUSTOMER_KEY`, hits ``_y`` and trials ``_n``: one row per customer and group; None:
+            the rate's groups are taken as independent.
+        units: Level → group columns, studio, the unit, trials ``_n`` and their correlation ``_rho``: one row per unit
+            and group.
+        places: Level → group columns, `PLACE_KEY`, ``_y``, ``_n`` and ``_rho``: one row per place and group; empty
+            where no place can be in two groups.
+    """
+
+    totals: nw.LazyFrame[Any]
+    customers: nw.LazyFrame[Any] | None
+    units: Mapping[Level, nw.LazyFrame[Any]] = field(default_factory=dict)
+    places: Mapping[Level, nw.LazyFrame[Any]] = field(default_factory=dict)
+
+
+class _Measuring(Protocol):
+    def __call__(
+        self, rows: nw.LazyFrame[Any], groups: Groups, confidence: float, *, among: nw.LazyFrame[Any]
+    ) -> Measured: ...
+
+
+def _of_seats(
+    rows: nw.LazyFrame[Any],
+    groups: Groups,
+    confidence: float,
+    *,
+    among: nw.LazyFrame[Any],
+    m: Measure,
+    count_by: Count = counts_of,
+) -> Measured:
+    totals = counted(rows, groups, m, among=among)
+    slot, day = (nw.col(m(level.name)) for level in LEVELS)
+    recorded = share(nw.col("_recorded"), nw.col("_held")) if m.n == "_recorded" else nw.lit(None, nw.Float64)
+    totals = with_rates(totals, confidence, value=Rate(*m, m("deff"), m("effective"))).with_columns(
+        n=nw.col(m.n),
+        recorded_share=recorded,
+        _q=nw.col(m("q")),
+        _S=spread(m),
+        _level=nw.when(slot >= day).then(0).otherwise(1),
+    )
+    attached = groups.attach(rows)
+    trials = {"_y": nw.col(m.y), "_n": nw.col(m.n)}
+
+    def per(*key: str, frame: nw.LazyFrame[Any] = attached) -> nw.LazyFrame[Any]:
+        named = tuple(dict.fromkeys((*key, *groups.by)))
+        return count_by(frame, named).with_columns(**trials).filter(nw.col("_n") > 0).select(*named, *trials)
+
+    units, places = {}, {}
+    in_two = set(groups.by) - set(groups.own) - set(CUSTOMER_KEY)  # cohorts overlap, classes and weeks do not
+    for level in levels_of(rows):
+        dated = attached.filter(~nw.col(level.unit).is_null())
+        rho = correlations(among, count_by, level, [m]).select("studio", _rho=nw.col(m("correlation")))
+        units[level] = per("studio", level.unit, frame=dated).join(rho, on="studio", how="left")
+        if in_two:
+            places[level] = per(*PLACE_KEY, frame=dated).join(rho, on="studio", how="left")
+    return Measured(totals, per(*CUSTOMER_KEY), units, places)
+
+
+def _of_customers(
+    rows: nw.LazyFrame[Any],
+    groups: Groups,
+    confidence: float,
+    *,
+    among: nw.LazyFrame[Any],  # noqa: ARG001 - which correlations are pooled from, where a rate has any
+    hits: str,
+    seats: str,
+) -> Measured:
+    if groups.members is None:
+        raise CohortError(
+            "a rate of customers needs cohorts=: those who booked nothing are in its base, and only a list of "
+            "customers names them."
+        )
+    n = nw.col(MEMBERS)
+    totals = counted(rows, groups).with_columns(n=n, _deff=design_effect_of_ones(n))
+    recorded = share(nw.col("_recorded"), nw.col("_held")) if seats == "n_attended" else nw.lit(None, nw.Float64)
+    totals = (
+        with_rates(totals, confidence, value=Rate(hits, "n", "_deff"))
+        .with_columns(_q=(nw.col(hits) + 1) / (n + 2), recorded_share=recorded, _level=nw.lit(None, nw.Int64))
+        .with_columns(_S=(n + 2) * nw.col("_q") * (1 - nw.col("_q")))
+    )
+    base = base_of(totals, groups)
+    booked = groups.attach(counts_of(rows, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own)))))
+    key = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
+    found = booked.select(*key, _hit=nw.when(nw.col(seats) > 0).then(1).otherwise(0))
+    customers = join_groups(base, found, key, how="left")
+    return Measured(totals, customers.with_columns(_y=nw.col("_hit").fill_null(0), _n=nw.lit(1)).drop("_hit"))
+
+
+def base_of(totals: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """List the customers in the base of each group, also those without a row: `CUSTOMER_KEY` and the group columns."""
+    if groups.members is None:
+        raise ValueError("without cohorts, no group has a base")
+    shared = [name for name in groups.by if name not in groups.own]
+    base = groups.members.filter(nw.col(MEMBERS) == 1).drop(MEMBERS, NOT_READ)
+    key = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
+    return join_groups(base, totals.select(*groups.by), shared).select(*key) if groups.own else base.select(*key)
+
+
+def _of_waits(
+    rows: nw.LazyFrame[Any],
+    groups: Groups,
+    confidence: float,
+    *,
+    among: nw.LazyFrame[Any],  # noqa: ARG001 - which correlations are pooled from, where a rate has any
+    cleared: bool,
+) -> Measured:
+    totals, customers = waits_of(rows, groups)
+    rate = Rate("_cleared", "n_slots") if cleared else Rate(*CONVERTED, "_two_way")
+    totals = with_rates(totals, confidence, value=rate).with_columns(
+        n=nw.col(rate.n),
+        _q=nw.col(CONVERTED("q")),
+        _S=spread(CONVERTED) * nw.col("_two_way") / nw.col(CONVERTED("deff")),
+        recorded_share=nw.lit(None, nw.Float64),
+        _level=nw.lit(None, nw.Int64),
+    )
+    named = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
+    waiting = customers.select(*named, _y=nw.col(CONVERTED.y), _n=nw.col(CONVERTED.n)).filter(nw.col("_n") > 0)
+    return Measured(totals, None if cleared else waiting)
+
+
+MEASURING: Final[dict[str, _Measuring]] = {
+    "no_show_rate": partial(_of_seats, m=NO_SHOW),
+    "attendance_rate": partial(_of_seats, m=ATTENDED),
+    "seat_rate": partial(_of_seats, m=SEATS),
+    "cancellation_rate": partial(_of_seats, m=CANCELED),
+    "booking_rate": partial(_of_customers, hits="n_booked", seats="_held"),
+    "participation_rate": partial(_of_customers, hits="n_participated", seats="n_attended"),
+    "conversion_rate": partial(_of_waits, cleared=False),
+    "clear_rate": partial(_of_waits, cleared=True),
+}
