@@ -219,6 +219,24 @@ def test_what_an_archive_gives_can_be_classified(archive: Archive) -> None:
     assert rates.select("n_lost", "median_fetch_gap_h").rows() == [(1, 24.0)]
 
 
+@pytest.mark.parametrize("table", ["observations", "fetches"])
+def test_the_files_of_a_table_hold_its_rows(archive: Archive, table: Any) -> None:
+    assert archive.files(table) == []
+    for day in range(3):
+        archive.add(result(at(day), {1: {10 + day: "BOOKED"}}))
+    archive.compact()
+    archive.add(result(at(3), {1: {}}))
+    files = archive.files(table)
+    assert len(files) == 2
+    rows = archive.history() if table == "observations" else archive.fetches()
+    expected = rows.collect()
+    time = "observed_at" if table == "observations" else "fetched_at"
+    found = pl.read_parquet(files, glob=False).select(expected.columns).cast(expected.schema)
+    assert_frame_equal(found.sort(time, *found.columns[:5]), expected.sort(time, *found.columns[:5]))
+    with pytest.raises(ValueError, match=r"no table 'bookings'\. Name one of: observations, fetches"):
+        archive.files("bookings")  # type: ignore[arg-type]  # no table, which is the point
+
+
 # Statuses of a later version
 
 

@@ -312,7 +312,7 @@ class TestNothingToReportOn:
     def test_an_archive_of_other_customers(self, tmp_path: Path, kept: str) -> None:
         (tmp_path / "others.csv").write_text("customer_id\n2\n", "utf-8")
         message = self.refused(tmp_path, "--cohorts", str(tmp_path / "others.csv"), "--archive", kept)
-        assert "no fetch of any customer on the list" in message
+        assert "no successful fetch of any customer on the list" in message
 
     def test_an_archive_that_ends_before_the_first_day(self, tmp_path: Path, members: str, kept: str) -> None:
         message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--since", "2030-01-01")

@@ -114,6 +114,20 @@ def test_customers_who_can_never_be_fetched_are_no_failure_and_listed(
     assert not studio.requests
 
 
+def test_a_spreadsheet_runs_nothing_of_what_the_api_says(
+    studio: demo.DemoStudio, members: Path, tmp_path: Path
+) -> None:
+    unknown = pl.read_csv(members)["customer_id"][0]
+    said = json.dumps({"errorCode": "1", "errorMessage": '=HYPERLINK("http://evil.example")', "traceId": "Größe"})
+    studio.faults.add(customer_id=unknown, status=404, body=said.encode())
+    failures = tmp_path / "failures.csv"
+    fetch(studio, members, tmp_path / "archive", [], failures=failures)
+    assert failures.read_bytes().startswith(b"\xef\xbb\xbf")
+    (row,) = pl.read_csv(failures).rows(named=True)
+    assert not row["message"].startswith("=")
+    assert row["trace_id"] == "Größe"
+
+
 def test_a_customer_who_could_have_been_fetched_is_exit_code_3(
     studio: demo.DemoStudio, members: Path, tmp_path: Path
 ) -> None:

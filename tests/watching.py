@@ -31,7 +31,7 @@ def fetch_times(every: timedelta, *, span: timedelta = 8 * WEEK) -> list[datetim
 
 
 def in_progress(world: World, times: list[datetime]) -> pl.DataFrame:
-    """Give the waits that were in progress at a fetch, of customers who can be read: the first of each place.
+    """Select the waits that were in progress at a fetch, of customers who can be read: the first of each place.
 
     `world.waits`, and `first_fetch`, the first time at which one saw it.
     """
@@ -49,7 +49,7 @@ def in_progress(world: World, times: list[datetime]) -> pl.DataFrame:
 
 
 def truth(world: World, times: list[datetime]) -> pl.DataFrame:
-    """Say of each wait in progress at a fetch what became of it: PLACE and
+    """Find what became of each wait in progress at a fetch: PLACE and
 
     `outcome`: what `domain.md` calls it, where a seat counts as got if it was held at any later fetch; `got`, `kept`:
     whether there was a seat at all, however short, and whether there was one in the end (or they were let in).
@@ -89,7 +89,7 @@ def truth(world: World, times: list[datetime]) -> pl.DataFrame:
 
 
 def snapshots(world: World, times: list[datetime]) -> pl.DataFrame:
-    """Give what fetching everybody at those times would, as far as it is of places that somebody waited for."""
+    """Compute what fetching everybody at those times would, as far as it is of places that somebody waited for."""
     slots = pl.DataFrame(
         [(slot.class_slot_id, slot.starts_at, slot.ends_at, slot.canceled_at) for slot in world.slots],
         schema={"class_slot_id": pl.Int64, **dict.fromkeys(("starts_at", "ends_at", "canceled_at"), schema.TIMESTAMP)},
@@ -139,7 +139,7 @@ def naive(history: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
 
 
 def watch(world: World, every: timedelta) -> list[dict[str, Any]]:
-    """Watch a world for eight weeks: its rate and the naive one with their intervals, and the numbers of the truth."""
+    """Follow a world for eight weeks: its rate and the naive one with their intervals, and the numbers of the truth."""
     times = fetch_times(every)
     history = snapshots(world, times)
     outcomes = ba.classify(history)

@@ -104,6 +104,32 @@ class ArchiveFrames:
         """
         return last_fetches(self._rows("fetches", latest=True)).sort(CUSTOMER_KEY)
 
+    def files(self, table: Kind) -> list[str]:
+        """Return the Parquet files of a table as it is now, for engines that read them by themselves.
+
+        Their rows have statuses as text, and a column ``add_number`` beside those of the schema. They hold every row,
+        also one of a fetch that is ahead of the clock; `check` names these.
+
+        Args:
+            table: "observations", the rows of `history`; or "fetches", those of `fetches`.
+
+        Returns:
+            Full paths or URLs, sorted: ``spark.read.parquet(*archive.files("observations"))``.
+
+        Raises:
+            ArchiveError: A file is missing or damaged; the message names it.
+            ValueError: The archive has no such table.
+
+        Example:
+            >>> from tempfile import mkdtemp
+            >>> from bookings_analytics import Archive
+            >>> Archive(mkdtemp()).files("observations")
+            []
+        """
+        if table not in STAMPED:
+            raise ValueError(f"an archive has no table {table!r}. Name one of: {', '.join(STAMPED)}.")
+        return self._table.read(lambda now: [] if now is None else now.paths(table))
+
     def _rows(self, kind: Kind, *, latest: bool = False, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Return a table's rows with the types of the schema, after a look at their statuses and times."""
         declared = schema.BOOKINGS if kind == "observations" else schema.FETCHES

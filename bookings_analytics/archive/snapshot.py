@@ -109,6 +109,10 @@ class Snapshot:
         """Return every data file, by its path below the archive, with its size in bytes."""
         return dict(self._files.select("path", "size_bytes").iter_rows())
 
+    def paths(self, kind: Kind) -> list[str]:
+        """Return the full paths of a table's files, sorted."""
+        return sorted(self._checked_paths(pl.col("partition.table") == kind))
+
     def studios(self) -> list[str]:
         """Return the studios that have fetches, sorted."""
         return self.latest("fetches").select(pl.col("studio").unique().sort()).collect()["studio"].to_list()
@@ -181,18 +185,21 @@ class Snapshot:
         )
 
     def _scan(self, chosen: pl.Expr, columns: pl.Schema) -> pl.LazyFrame:
-        files = self._files.filter(chosen)
-        paths = files["path"].to_list()
+        paths = self._checked_paths(chosen)
         if not paths:
             return pl.LazyFrame(schema={**columns, FILE: pl.String()})
-        self._verify(dict(files.select("path", "size_bytes").iter_rows()))
         return pl.scan_parquet(
-            [f"{self._root}/{path}" for path in paths],
+            paths,
             storage_options=self._storage_options,
             glob=False,
             hive_partitioning=False,
             include_file_paths=FILE,
         ).select(*columns, FILE)
+
+    def _checked_paths(self, chosen: pl.Expr) -> list[str]:
+        files = dict(self._files.filter(chosen).select("path", "size_bytes").iter_rows())
+        self._verify(files)
+        return [f"{self._root}/{path}" for path in files]
 
 
 def _with_table(**frames: pl.DataFrame) -> pl.DataFrame:

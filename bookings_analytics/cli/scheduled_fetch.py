@@ -20,6 +20,7 @@ from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFa
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.results import SETTLED
 from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
+from bookings_analytics.wording import in_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +89,8 @@ def fetch_into_archive(
         return Exit.STILL_RUNNING
     unread = _unread(result, kept)
     if failures is not None:
-        unread.write_csv(failures)
+        for_spreadsheets = pl.selectors.string().map_elements(in_csv, pl.String)
+        unread.with_columns(for_spreadsheets).write_csv(failures, include_bom=True)
     added = kept.added
     echo(
         f"Archive: {added.new:,} new, {added.changed:,} changed, {added.gone:,} gone, {added.unchanged:,} unchanged "

@@ -63,11 +63,11 @@ def check_archive(
         raise ConfigurationError(
             f"--archive {location}: the archive is empty. Fill it first: bookings-analytics fetch --archive {location}"
         )
-    asked = archive.cohorts(listed).filter(pl.col("fetch_outcome") != "not_fetched").collect()
-    if asked.is_empty():
+    fetched = archive.cohorts(listed).filter(pl.col("fetch_outcome") == "ok").collect()
+    if fetched.is_empty():
         raise ConfigurationError(
-            f"--archive {location}: it holds no fetch of any customer on the list. Pass the list that was fetched, "
-            "with its studio if it has several."
+            f"--archive {location}: it holds no successful fetch of any customer on the list. Pass the list that "
+            "was fetched, with its studio if it has several."
         )
     if since is not None and last.date() < since:
         raise ConfigurationError(
