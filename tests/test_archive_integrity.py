@@ -165,6 +165,21 @@ def test_no_flipped_bit_goes_unnoticed(place: Path) -> None:
     everything(place)
 
 
+def test_damage_is_never_written_anew(place: Path) -> None:
+    path = data_files(place)[0]
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 3] ^= 4
+    path.write_bytes(flipped)
+    archive = Archive(place)
+    before = sorted(place.rglob("*"))
+    for rewrites in (archive.compact, lambda: archive.forget([1]), lambda: archive.rename_studio("mitte", "nord")):
+        with pytest.raises(
+            ba.ArchiveError, match=rf"{path.name} has been changed .*{WAY_BACK}, or go on with it as it"
+        ):
+            rewrites()
+    assert sorted(place.rglob("*")) == before
+
+
 def test_nothing_is_added_to_an_archive_that_cannot_be_read(place: Path) -> None:
     archive = Archive(place)
     for path in data_files(place):

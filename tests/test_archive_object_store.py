@@ -77,6 +77,9 @@ def test_an_archive_in_an_object_store_is_like_one_in_a_directory(bucket: Bucket
     assert_frame_equal(opened.bookings(at(1)).collect(), local.bookings(at(1)).collect())
     assert_frame_equal(opened.latest_fetches().collect(), local.latest_fetches().collect())
     assert "a-secret" not in repr(stored) + stored._repr_html_()
+    check = opened.check()
+    assert (check.problems, check.n_files, check.n_without_checksum) == ((), 4, 4), "the store verifies its own objects"
+    assert all(path.startswith("s3://gym/archive/table=") for path in opened.files("observations"))
 
     for archive in (opened, local):
         archive.forget([1415926535])

@@ -86,7 +86,10 @@ class Integrity:
             if key[1] != size:
                 yield f"the file {name} has {key[1]:,} bytes, and was written with {size:,}. {_FROM_BACKUP}"
             elif name in sums and _digest(path) != sums[name]:
-                yield f"the file {name} has been changed since it was written: its checksum differs. {_FROM_BACKUP}"
+                yield (
+                    f"the file {name} has been changed since it was written: its checksum differs. {_FROM_BACKUP}, or "
+                    f"go on with it as it is: delete the line that names it in {SUMS}"
+                )
             else:
                 self._whole.add(key)
 

@@ -34,9 +34,19 @@ def compact(archive: ArchiveTable, until: datetime) -> None:
         until: Rows stamped later are ahead of the clock.
     """
     if archive.open():
-        archive.commit(lambda now: now.delta.optimize.compact(writer_properties=WRITER))
+        archive.commit(_merge)
         archive.commit(lambda now: now.replace_latest(until))
         archive.commit(lambda now: _clean(archive, now, KEPT_HOURS))
+
+
+def _verify(now: Snapshot | None) -> None:
+    if now is not None:
+        now.verify()
+
+
+def _merge(now: Snapshot) -> None:
+    now.verify()
+    now.delta.optimize.compact(writer_properties=WRITER)
 
 
 def tidy(archive: ArchiveTable, add_number: int, until: datetime) -> None:
@@ -58,7 +68,8 @@ def erase(archive: ArchiveTable, customer_ids: Iterable[int], studio: str | None
     now = archive.open()
     if now is None:
         return
-    _unused(archive, now.delta, 0)  # refuses before anything is removed
+    archive.read(_verify)  # refuses before anything is removed, as the next line does
+    _unused(archive, now.delta, 0)
     chosen = f"customer_id IN ({', '.join(map(str, customer_ids))})"
     if studio is not None:
         chosen += f" AND studio = {_quoted(studio)}"
@@ -104,6 +115,7 @@ def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
                 f"The archive has a studio {name!r} already, and rows of two studios can't be told apart once they "
                 "share a name. Pass a new name; or forget that studio's customers first, if they are not needed."
             )
+        now.verify()
         now.delta.update(
             predicate=f"studio = {_quoted(old)}",
             updates={"studio": _quoted(name)},

@@ -109,6 +109,14 @@ class Snapshot:
         """Return every data file, by its path below the archive, with its size in bytes."""
         return dict(self._files.select("path", "size_bytes").iter_rows())
 
+    def verify(self) -> None:
+        """Check all files, before Delta Lake rewrites some: a damaged one would become a new one without a trace.
+
+        Raises:
+            DamagedFileError: One is missing or was changed.
+        """
+        self._verify(self.files())
+
     def paths(self, kind: Kind) -> list[str]:
         """Return the full paths of a table's files, sorted."""
         return sorted(self._checked_paths(pl.col("partition.table") == kind))
