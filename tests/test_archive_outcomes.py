@@ -100,6 +100,14 @@ def test_every_rate_takes_them_and_returns_an_eager_frame(
     assert_frame_equal(rates, rate(outcomes.frame(), cohorts, by=by))
 
 
+def test_comparisons_take_them(archive: Archive) -> None:
+    cohorts = archive.cohorts(pl.DataFrame({"customer_id": [1, 2, 3], "cohort": ["old", "old", "new"]})).collect()
+    outcomes: Any = archive.outcomes()
+    compared = ba.compare(outcomes, "no_show_rate", cohorts=cohorts, by="cohort")
+    assert isinstance(compared, pl.DataFrame)
+    assert_frame_equal(compared, ba.compare(outcomes.frame(), "no_show_rate", cohorts=cohorts, by="cohort"))
+
+
 @pytest.mark.parametrize(
     ("since", "until", "slots"),
     [(None, None, [1, 2, 3]), (11, None, [2, 3]), (None, 11, [1, 2]), (11, 16, [2]), (18, None, [])],
