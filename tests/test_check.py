@@ -57,3 +57,10 @@ def test_no_archive_is_told_and_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(ba.ConfigurationError, match=r"typo holds no archive\. Check the path"):
         check(tmp_path / "typo")
     assert not (tmp_path / "typo").exists()
+
+
+def test_a_url_with_one_slash_is_no_directory_to_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ba.ArchiveError, match="Write the URL with two slashes"):
+        ba.Archive("s3:/bucket/archive")
+    assert list(tmp_path.iterdir()) == []

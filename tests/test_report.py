@@ -331,6 +331,11 @@ class TestNothingToReportOn:
         with pytest.raises(ba.ConfigurationError, match=r"read by class days, in the studio's time\. Add --timezone"):
             run(tmp_path / "out", "--cohorts", members, "--archive", kept)
 
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path, members: str, kept: str) -> None:
+        (tmp_path / "taken").touch()
+        with pytest.raises(ba.ConfigurationError, match=r"taken can't be created: File exists\. Name another folder\."):
+            run(tmp_path / "taken", "--cohorts", members, "--archive", kept, "--timezone", "Europe/Berlin")
+
     def test_a_column_that_the_list_has_not(self, tmp_path: Path, members: str, kept: str) -> None:
         message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--by", "tariff")
         assert message == f"--by tariff: {members} has no such column. Choose one of cohort, studio, contract."

@@ -49,6 +49,8 @@ class ArchiveTable:
 
     def __init__(self, location: str | Path, storage_options: Mapping[str, str] | None) -> None:
         self.location = str(location)
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)", self.location):  # a drive of Windows has one letter
+            raise ArchiveError(f"{self.location} is neither a directory nor a URL. Write the URL with two slashes: ://")
         self.directory = None if "://" in self.location else Path(self.location).expanduser().resolve()
         self._root = str(self.directory or self.location.rstrip("/"))
         self._storage_options = dict(storage_options) if storage_options else None

@@ -43,6 +43,7 @@ _PHRASES: Final = (
     (r"(?:Continue|Go on|Fetch again|Fetch later)((?: later)?) with resume=[^.,;)]*", r"Run the command again\1"),
     (r", or lower requests_per_minute\b=?", ""),
     (r", or pass that studio in studios=", ""),
+    (r" \(an object store with storage_options=\)", " (an object store by variables such as AWS_REGION)"),
     (r"\bpass columns=\{[^}]*\}", "name its column with --id-column"),
     (r"\bpass separator=", "pass --separator "),
     (r"\bpass sheet=", "pass --sheet "),

@@ -38,7 +38,7 @@ def lock_of(archive: str) -> Path:
         '.lock'
     """
     if "://" not in archive:
-        place = Path(archive).resolve()
+        place = Path(archive).expanduser().resolve()
         return place.with_name(f".{place.name}.lock")
     name = hashlib.sha256(archive.encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"bookings-analytics-{getpass.getuser()}-{name}.lock"
@@ -62,6 +62,7 @@ def alone(archive: str, *, wait: timedelta, echo: Callable[[str], object]) -> It
         path.parent.mkdir(parents=True, exist_ok=True)
         # Whoever may write beside the archive may lock it: a second account in the group, for instance.
         mode = 0o600 | (path.parent.stat().st_mode & _OF_OTHERS)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, mode))  # what can't be opened, the lock would wait for
         lock = filelock.FileLock(path, mode=mode)
         try:
             lock.acquire(timeout=0)

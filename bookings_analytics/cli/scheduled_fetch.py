@@ -81,8 +81,8 @@ def fetch_into_archive(
     if failures is not None:
         _check_writable(failures)
     try:
+        kept = _CountingArchive(archive)  # refuses what is no archive before a lock file is left beside it
         with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
-            kept = _CountingArchive(archive)
             result, stopped_by = _fetch(cohorts, studio, kept, max_age)
     except StillRunningError as error:
         echo(str(error))

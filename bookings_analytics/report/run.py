@@ -102,7 +102,10 @@ def write_report(
         if archive is not None:
             check_archive(archive, listed, since=since, until=until, classes=classes)
     note = f"Written on {date.today().isoformat()}{' from the demo data' * (cohorts is None)}."  # noqa: DTZ011 - the analyst's own day
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} can't be created: {error.strerror}. Name another folder.") from error
     entries: list[Entry] = []
     with tempfile.TemporaryDirectory() as kept:
         # Only the first notebook asks the API: several processes would not know of each other's share of its limit.
