@@ -290,7 +290,7 @@ def _summed(parts: Sequence[nw.LazyFrame[Any]], by: Sequence[str]) -> nw.LazyFra
 
 
 def _is(columns: Sequence[str], group: Sequence[object]) -> nw.Expr:
-    """1 in the rows of one group and 0 in all others; None is the group that null names."""
+    """Return 1 in the rows of one group and 0 in all others; None is the group that null names."""
     values = zip(columns, group, strict=True)
     same = (nw.col(name).is_null() if value is None else nw.col(name) == value for name, value in values)
     return nw.when(nw.all_horizontal(*same, ignore_nulls=False)).then(1).otherwise(0)

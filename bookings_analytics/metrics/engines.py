@@ -20,7 +20,7 @@ _DIGITS: Final = 20  # numbers in names are compared as numbers up to so many di
 
 
 def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
-    """Take a frame as a lazy one of its engine: any that Narwhals reads, or an object whose ``lazy()`` gives one."""
+    """Convert a frame to a lazy one of its engine: any that Narwhals reads, or an object whose ``lazy()`` gives one."""
     if nw.dependencies.is_pandas_dataframe(frame):
         return nw.from_native(pl.from_pandas(frame).lazy())
     if nw.dependencies.is_pyarrow_table(frame):
@@ -51,7 +51,7 @@ def ordered(
     listed: Mapping[str, nw.LazyFrame[Any]] | None = None,
     then: Sequence[str] = (),
 ) -> nw.LazyFrame[Any]:
-    """Take the group columns and those of the result, and sort by the group columns, null first.
+    """Select the group columns and those of the result, and sort by the group columns, null first.
 
     On polars, Enums sort in their order and numbers in text as numbers (cohort 2 before cohort 10). Other engines keep
     no order of rows; there all columns ascend.

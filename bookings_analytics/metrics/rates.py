@@ -38,7 +38,7 @@ def booking_vs_participation(
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> IntoFrameT:
-    """Say which share of each group's customers booked, and which share took part.
+    """Compute which share of each group's customers booked, and which share took part.
 
     Both are shares of all customers of the group who could be read, those who booked nothing included, and both look at
     completed classes only, so that their gap is bookings without participation. With a column of the outcomes in ``by``
@@ -114,13 +114,15 @@ def no_shows(
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> IntoFrameT:
-    """Say which share of each group's seats in completed classes was used, and which was not.
+    """Compute which share of each group's seats in completed classes was used, and which was not.
 
     Args:
-        outcomes: As for `booking_vs_participation`.
-        cohorts: The same; None: all customers of the outcomes.
-        by: The same.
-        confidence: The same.
+        outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`.
+        cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are not counted. None: all
+            customers of the outcomes.
+        by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
+            cohorts counts in each.
+        confidence: Nominal coverage of the intervals.
 
     Returns:
         One row per group: its columns, then NO_SHOWS. ``n_customers`` had a seat in a completed class.
@@ -171,9 +173,11 @@ def outcome_counts(
     """Count each outcome in each group.
 
     Args:
-        outcomes: As for `booking_vs_participation`.
-        cohorts: The same; None: all customers of the outcomes.
-        by: The same.
+        outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`.
+        cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are not counted. None: all
+            customers of the outcomes.
+        by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
+            cohorts counts in each.
 
     Returns:
         One row per group and outcome, in the order of OUTCOME, also where it never came: the group's columns, then

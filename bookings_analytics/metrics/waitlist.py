@@ -51,7 +51,7 @@ def waitlist_conversion(
     confidence: float = 0.95,
     fetches: IntoFrame | None = None,
 ) -> IntoFrameT:
-    """Say which share of the observed waits got a seat, and which share of the waiting lists was cleared.
+    """Compute which share of the observed waits got a seat, and which share of the waiting lists was cleared.
 
     ``conversion_rate`` is conversion among observed waits: those in progress at some fetch. A wait that came and was
     converted between two fetches is never seen, so rarer fetches see fewer waits and give wider intervals.
@@ -127,9 +127,11 @@ def seats_lost_while_waiting(
     another meet only if both are in the same group. So it is a lower bound for the studio.
 
     Args:
-        outcomes: As for `waitlist_conversion`.
-        cohorts: The same.
-        by: The same.
+        outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`, of a history.
+        cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are not counted. None: all
+            customers of the outcomes.
+        by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
+            cohorts counts in each.
 
     Returns:
         One row per group: its columns, then SEATS_LOST_WHILE_WAITING, sorted by group. ``n_seats``: per completed class
