@@ -181,6 +181,10 @@ RATES: Final = {
     "attendance_rate": RateFacts("attendance rate", "seats", _RECORDED, "no_shows", bounds=True, effective=True),
     "no_show_rate": RateFacts("no-show rate", "seats", _RECORDED, "no_shows", bounds=True, effective=True),
     "conversion_rate": RateFacts("conversion among observed waits", "waits", _DECIDED, "waitlist_conversion"),
+    "late_cancel_rate": RateFacts(
+        "late-cancel rate", "seats", ("n_late", *_RECORDED, "n_unrecorded"), "cancellations", effective=True
+    ),
+    "unused_rate": RateFacts("share of unused seats", "seats", ("n_late", *_RECORDED), "cancellations", effective=True),
     "clear_rate": RateFacts("share of cleared waiting lists", "classes", ("n_slots",), "waitlist_conversion"),
 }
 
@@ -228,6 +232,26 @@ NO_SHOWS: Final = pl.Schema(
         **_rate("no_show_rate"),
         "recorded_share": pl.Float64(),
         **_EFFECTIVE,  # of no_show_rate
+    }
+)
+
+CANCELLATIONS: Final = pl.Schema(  # of seats; late: on the class day
+    {
+        **_counts("n_customers", "n_attended", "n_no_show", "n_unrecorded"),
+        **_counts("n_canceled", "n_late", "n_ambiguous", "n_undated"),  # ambiguous: late or not is not known
+        **_rate("late_cancel_rate"),  # null where more than a twentieth is ambiguous or undated
+        "late_cancel_rate_min": pl.Float64(),  # if no ambiguous or undated cancellation was late
+        "late_cancel_rate_max": pl.Float64(),  # if each of them was
+        **_rate("unused_rate"),  # canceled late or not attended, of seats with recorded attendance
+        **_EFFECTIVE,  # of late_cancel_rate
+    }
+)
+
+CANCELLATION_NOTICE: Final = pl.Schema(
+    {
+        "days_before": pl.Int64(),  # from the cancellation to the class, 0 to 14; null: not known
+        "n": pl.Int64(),
+        "share": pl.Float64(),  # of the group's cancellations of a seat
     }
 )
 
@@ -295,6 +319,16 @@ WAITLIST_CONVERSION: Final = pl.Schema(
     }
 )
 
+WAITLIST_CHANCES: Final = pl.Schema(
+    {
+        "nights_before": pl.Int64(),  # 0: the last night before the class
+        **_counts("n_waits", "n_converted"),  # waits of customers who were on the list that night
+        "chance": pl.Float64(),
+        "chance_ci_low": pl.Float64(),
+        "chance_ci_high": pl.Float64(),
+    }
+)
+
 SEATS_LOST_WHILE_WAITING: Final = pl.Schema(_counts("n_seats", "n_slots"))
 
 COVERAGE: Final = pl.Schema(
@@ -309,7 +343,8 @@ COVERAGE_BY_HOURS: Final = pl.Schema({**COVERAGE, **_counts("n_in_opening_hours"
 
 RESULTS: Final = (  # the frames of rates, which start with the columns they are grouped by
     *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, VISITS),
-    *(WAITLIST_CONVERSION, SEATS_LOST_WHILE_WAITING, COVERAGE_BY_HOURS),
+    *(CANCELLATIONS, CANCELLATION_NOTICE, WAITLIST_CONVERSION, WAITLIST_CHANCES),
+    *(SEATS_LOST_WHILE_WAITING, COVERAGE_BY_HOURS),
 )
 
 RESERVED: Final = frozenset(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
 NONE: Final = "—"  # where there is no number
 SPELLED_OUT: Final = 6  # groups: a text names each of so many, of more the extremes
@@ -81,6 +82,14 @@ def points(difference: float | None) -> str:
 def points_span(low: float | None, high: float | None) -> str:
     """Write two differences of shares as an interval: ``+2 to +9``."""
     return NONE if low is None or high is None else f"{points(low)} to {points(high)}"
+
+
+def days(first: date, last: date) -> str:
+    """Write a period: ``4 May to 31 May 2026``."""
+    end = f"{last.day} {last:%b %Y}"
+    if first == last:
+        return end
+    return f"{first.day} {first:%b}{f' {first:%Y}' if first.year != last.year else ''} to {end}"
 
 
 def noun(column: str, n: int) -> str:

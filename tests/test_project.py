@@ -105,7 +105,7 @@ def test_every_rate_is_registered_once_with_what_it_divides_and_where_it_is_draw
         holding = [frame for frame in frames if f"{name}_ci_low" in frame]
         assert holding, name
         assert all(set(facts.trials) <= set(frame) for frame in holding)
-        assert all(facts.bounds == (f"{name}_min" in frame) for frame in holding)
+        assert all(facts.bounds == (f"{name}_bounds_low" in frame) for frame in holding)
         assert hasattr(ba.charts, facts.chart)
 
 

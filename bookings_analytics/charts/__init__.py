@@ -7,6 +7,9 @@ Altair chart.
 
 from __future__ import annotations
 
+from bookings_analytics.charts.by_week import by_week
+from bookings_analytics.charts.by_weekday import by_weekday
+from bookings_analytics.charts.cancellations import cancellation_notice, cancellations
 from bookings_analytics.charts.compare import compare
 from bookings_analytics.charts.coverage import coverage
 from bookings_analytics.charts.dots import no_shows, waitlist_conversion
@@ -14,15 +17,21 @@ from bookings_analytics.charts.funnel import no_show_funnel
 from bookings_analytics.charts.participation import booking_vs_participation
 from bookings_analytics.charts.seats import seats_lost_while_waiting
 from bookings_analytics.charts.stacked import outcome_counts, waitlist_outcomes
+from bookings_analytics.charts.waitlist import waitlist_chances
 
 __all__ = [
     "booking_vs_participation",
+    "by_week",
+    "by_weekday",
+    "cancellation_notice",
+    "cancellations",
     "compare",
     "coverage",
     "no_show_funnel",
     "no_shows",
     "outcome_counts",
     "seats_lost_while_waiting",
+    "waitlist_chances",
     "waitlist_conversion",
     "waitlist_outcomes",
 ]

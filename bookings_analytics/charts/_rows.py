@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import altair as alt
 
 from bookings_analytics.charts._palette import FAINT, INK, QUIET
-from bookings_analytics.charts._style import SMALL, WIDTH, axis, share_axis, x_pixel, y_pixel
+from bookings_analytics.charts._style import SMALL, WIDTH, axis, right_edge, share_axis, x_pixel, y_pixel
 from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Rows:
         roomy = 42 if len(labels) <= _FEW else 30 if len(labels) <= _MANY else 20
         self.table = table
         self.columns = columns
-        self.step = max(roomy, round(_LINE * most) + 4)
+        self.step = max(roomy, round(_LINE * most) + (4 if most == 1 else 12))
         self.size = {"width": width, "height": self.step * len(labels)}
         self.many = len(labels) > _MANY
         self.tooltip = group_tooltip(table.by)
@@ -92,11 +91,12 @@ class Rows:
 
     def aside(self) -> Iterable[alt.Chart]:
         """Write the columns of numbers, and the notes."""
-        right = self.size["width"] + 8.0
+        right = 8.0  # from the right edge of the plot
         for heading, field in self.columns.items():
             right += _LETTER * (len(heading) + 3)
-            yield self.base.mark_text(align="right", **SMALL).encode(text=alt.Text(f"{field}:N"), x=x_pixel(right))
-            yield self.above(heading, x=x_pixel(right), align="right", color=QUIET)
+            mark = self.base.mark_text(align="right", dx=right, **SMALL)
+            yield mark.encode(text=alt.Text(f"{field}:N"), x=right_edge())
+            yield self.above(heading, x=right_edge(), dx=right, align="right", color=QUIET)
         if any(row["note"] for row in self.table.rows):
             centered = _centered("datum.note")
             mark = self.base.mark_text(align="left", fontStyle="italic", lineBreak="\n", dy=centered, **SMALL)
@@ -115,7 +115,7 @@ class Rows:
         align: _Align,
         color: str,
         level: int = 0,
-        dx: int = 0,
+        dx: float = 0,
     ) -> alt.Chart:
         """Write above the plot."""
         mark = alt.Chart(alt.InlineData([{"says": says}])).mark_text(
@@ -131,8 +131,10 @@ class Rows:
         return layer
 
     def band(self, low: str, high: str, *, color: str, y_offset: int = 0) -> alt.Chart:
-        """Draw a pale broad line between two fields: bounds."""
-        mark = self.base.mark_rule(strokeWidth=7, opacity=0.3, color=color, yOffset=y_offset, clip=True)
+        """Draw a pale broad line between two fields: bounds. Its outline is what stands out from white."""
+        mark = self.base.mark_bar(
+            size=8, fill=color, fillOpacity=0.2, stroke=color, strokeWidth=1, yOffset=y_offset, clip=True
+        )
         layer: alt.Chart = mark.encode(x=alt.X(f"{low}:Q"), x2=alt.X2(high))
         return layer
 
@@ -146,9 +148,12 @@ class Rows:
 
 
 def group_tooltip(by: list[str]) -> list[alt.Tooltip]:
-    """Show the group columns under their own names, which Vega-Lite 5 puts into its expressions as they are."""
-    names = [json.dumps(cleaned(name), ensure_ascii=False)[1:-1] for name in by]
-    return [alt.Tooltip(f"by_{i}:N", title=name) for i, name in enumerate(names)]
+    """Show the group columns under their own names, without what ends a string.
+
+    Vega-Lite 5 puts them into its expressions as they are, and Vega-Lite 6 escapes them: neither can be relied on.
+    """
+    ends = str.maketrans({'"': "\N{RIGHT DOUBLE QUOTATION MARK}", "\\": "\N{REVERSE SOLIDUS OPERATOR}"})
+    return [alt.Tooltip(f"by_{i}:N", title=cleaned(name).translate(ends)) for i, name in enumerate(by)]
 
 
 def _centered(text: str) -> alt.ExprRef:

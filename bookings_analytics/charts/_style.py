@@ -15,8 +15,9 @@ from bookings_analytics.charts._palette import GRID, INK, QUIET
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-WIDTH: Final = 620  # of a whole chart, about, in pixels: what JupyterLab leaves of a window 1100 wide
+WIDTH: Final = 588  # of a whole chart, about, in pixels: what JupyterLab leaves of a window 1100 wide
 SMALL: Final[dict[str, Any]] = {"color": QUIET, "fontSize": 12}
+BAND: Final = " Pale band: 95% range, whatever happened in unrecorded seats."
 _TOPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)  # round ends for an axis of shares
 
 
@@ -24,6 +25,12 @@ def top(shares: Iterable[float | None]) -> float:
     """Round up to where an axis of these shares ends."""
     largest = max((share for share in shares if share is not None), default=1.0)
     return next((end for end in _TOPS if largest <= end), 1.0)
+
+
+def whole_ticks(most: int) -> list[int]:
+    """Choose at most six whole numbers for an axis that ends at ``most``."""
+    step = next(size * 10**power for power in range(19) for size in (1, 2, 5) if size * 10**power * 5 >= most)
+    return list(range(0, most + 1, step))
 
 
 def title(text: str, *subtitle: str) -> alt.TitleParams:
@@ -51,6 +58,11 @@ def share_axis(field: str, end: float, **options: Any) -> alt.X:  # noqa: ANN401
 def x_pixel(x: float) -> alt.XValue:
     """Stand at a pixel from the left; unlike alt.value, without 20 ms of looking for the channel's class."""
     return alt.XValue(x)  # type: ignore[no-untyped-call] # Altair leaves it so
+
+
+def right_edge() -> alt.XValue:
+    """Stand at the right edge of the plot, however wide it is made; a mark's dx goes on from there."""
+    return alt.XValue("width")  # type: ignore[no-untyped-call] # Altair leaves it so
 
 
 def y_pixel(y: float) -> alt.YValue:

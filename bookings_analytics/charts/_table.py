@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 
 from bookings_analytics.schema import COHORTS, OUTCOMES
-from bookings_analytics.wording import cleaned, counted, label, labels, noun, unprintable, wrapped
+from bookings_analytics.wording import cleaned, counted, days, label, labels, noun, unprintable, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
+_PERIOD = ("first_day", "last_day")  # of the rows behind a dated rate
 _DECIMALS = 9  # above what differs from run to run, and so many that a percentage of it is rounded but once
 
 
@@ -50,6 +52,13 @@ class Table:
         n = len(self.labels)
         return f" in {n:,} {noun(self.by[0] if len(self.by) == 1 else 'group', n)}" if self.by else ""
 
+    @property
+    def period(self) -> str:
+        """The days that the frame speaks of: `` 4 May to 31 May 2026.``; empty where it names none."""
+        first = [row["first_day"] for row in self.rows if row.get("first_day") is not None]
+        last = [row["last_day"] for row in self.rows if row.get("last_day") is not None]
+        return f" {days(date.fromisoformat(min(first)), date.fromisoformat(max(last)))}." if first and last else ""
+
     def customers(self, count: str) -> int:
         """Add up a count of customers, once where rows (classes, say) share the same customers."""
         own = [f"by_{i}" for i, name in enumerate(self.by) if name in COHORTS or name not in OUTCOMES]
@@ -80,7 +89,7 @@ def read(
         ValueError: If a column that the chart draws or sorts by is missing, or a group column holds lists.
     """
     eager = _eager(frame)
-    known = set(schema)
+    known = {*schema, *_PERIOD}
     by = [name for name in eager.columns if name not in known]
     missing = [name for name in needs if name not in eager.columns]
     if missing:
@@ -102,6 +111,7 @@ def read(
         by,
         [
             {name: _rounded(row[name]) for name in row if name in known}
+            | {name: str(row[name]) for name in _PERIOD if row.get(name) is not None}
             | {f"by_{i}": label(value, by[i]) for i, value in enumerate(group)}
             | {"group": wrapped(named[group]), "name": named[group]}
             for row, group in zip(rows, groups, strict=True)

@@ -109,7 +109,7 @@ def compare(
 
 def _finding(rows: list[dict[str, Any]]) -> str:
     if not rows:
-        return "No difference can be told."
+        return "No difference could be computed."
     told = rows if len(rows) <= SPELLED_OUT else [row for row in rows if row["apart"]]
     each = " ".join(f"{row['name']}: {row['told']} ({row['range']})." for row in told)
-    return each or "No group differs from it by more than chance."
+    return each or "No interval leaves out zero."

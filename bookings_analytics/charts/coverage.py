@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -13,7 +13,7 @@ from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import Table, read
 from bookings_analytics.schema import COVERAGE, COVERAGE_BY_HOURS
-from bookings_analytics.wording import NONE, SPELLED_OUT, counted, percent
+from bookings_analytics.wording import NONE, SPELLED_OUT, counted, days, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _DAY_H = 24
 _HOURS_UP_TO = 72
 _LABELS = 5  # of days, about
+_WEEKLY_FROM = 140  # days
 _IN_VAIN = "\N{MULTIPLICATION SIGN}"
 _WINDOW = 14  # days that the API looks back
 _MISSED = f"a gap over {_WINDOW} days, so that statuses were missed"
@@ -46,7 +47,7 @@ def coverage(
         ValueError: If ``gaps`` lacks a column that the chart needs.
 
     Example:
-        >>> from datetime import date
+        >>> from datetime import date, timedelta
         >>> import polars as pl
         >>> from bookings_analytics import charts
         >>> frame = pl.DataFrame({
@@ -70,12 +71,12 @@ def coverage(
     return _over_time(table) if over_time else _gaps(table)
 
 
-def _over_time(days: Table) -> alt.LayerChart:
-    table = Table(days.by, [_watched(days, label) for label in days.labels])
+def _over_time(daily: Table) -> alt.LayerChart:
+    table = Table(daily.by, [_watched(daily, label) for label in daily.labels])
     heading = f"When customers were read{table.per}"
-    if not any(row["n_read"] for row in days.rows):
+    if not any(row["n_read"] for row in daily.rows):
         return nothing(heading, "nobody was read")
-    asked = sorted({row["day"] for row in days.rows if row["day"] is not None})
+    asked = sorted({row["day"] for row in daily.rows if row["day"] is not None})
     first, span = asked[0], (asked[-1] - asked[0]).days + 1
     for row in table.rows:
         row["read_on"] = f"{row['n_days']:,} of {counted(span, 'day')}"
@@ -84,10 +85,14 @@ def _over_time(days: Table) -> alt.LayerChart:
         tooltip={"read on": "read_on", "longest gap": "longest", "customers": "n"},
         columns={"longest gap": "longest", "customers": "n"},
     )
-    read_days = [_bar(row, first, 0.5 * rows.step) for row in days.rows if row["n_read"]]
-    in_vain = [_bar(row, first, 0) for row in days.rows if row["n_fetches"] and not row["n_read"]]
-    missed = [_gap(row, first) for row in days.rows if row["n_customers_gap_over_14_days"] and row["day"] > first]
-    every = 7 * math.ceil(span / 7 / _LABELS) if span > 7 else 1  # noqa: PLR2004 - days of a week
+    weekly = span > _WEEKLY_FROM  # so many bars would be narrower than a pixel, and form patterns
+    read_days = [_bar(row, first, 0.5 * rows.step) for row in daily.rows if row["n_read"]]
+    in_vain = [_bar(row, first, 0) for row in daily.rows if row["n_fetches"] and not row["n_read"]]
+    if weekly:
+        read_days = _weeks(read_days, first, asked[-1])
+    missed = [_gap(row, first) for row in daily.rows if row["n_customers_gap_over_14_days"] and row["day"] > first]
+    n_labels = _LABELS - (first.year != asked[-1].year)  # which are longer with their years
+    every = 7 * math.ceil(span / 7 / n_labels) if span > 7 else 1  # noqa: PLR2004 - days of a week
     labels = list(range(0, span, every))
     since = (first - date(1970, 1, 1)).days
     # Days are numbers, since Vega would take a time for one of the reader's own time zone.
@@ -95,7 +100,7 @@ def _over_time(days: Table) -> alt.LayerChart:
         "start:Q",
         scale=alt.Scale(domain=[0, span], nice=False),
         axis=axis(
-            labelExpr=f"utcFormat(86400000 * ({since} + datum.value), '%-d %b')",
+            labelExpr=f"utcFormat(86400000 * ({since} + datum.value), '{_date_format(first, asked[-1])}')",
             values=labels,
             tickCount=len(labels),
             orient=rows.orient,
@@ -119,8 +124,10 @@ def _over_time(days: Table) -> alt.LayerChart:
         numbers = rows.chart(list(longest.values()), of_gap).mark_text(color=NO_SHOW, fontSize=11, dy=-8)
         number = numbers.encode(x=middle, text=alt.Text("long:N"))
         layers = [rule, *layers, number]
-    base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {_days(first, asked[-1])}."
+    base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {days(first, asked[-1])}."
     reading = "A bar a day, as tall as the share of the customers who were read."
+    if weekly:
+        reading = "A bar a week, as tall as the share of the customers who were read on its average day."
     if missed:
         reading += f" Orange: {_MISSED}."
     if in_vain:
@@ -136,9 +143,9 @@ def _over_time(days: Table) -> alt.LayerChart:
     return finish(layers, title=title(heading, base, reading), description=f"{heading}. {base} {each}", **rows.size)
 
 
-def _watched(days: Table, label: str) -> dict[str, Any]:
+def _watched(daily: Table, label: str) -> dict[str, Any]:
     """Collect the days of one group in one row."""
-    rows = [row for row in days.rows if row["group"] == label]
+    rows = [row for row in daily.rows if row["group"] == label]
     gaps = [row["longest_gap_h"] for row in rows if row["longest_gap_h"] is not None]
     n = max(row["n_customers"] for row in rows)
     n_days = sum(row["n_read"] > 0 for row in rows)
@@ -164,13 +171,42 @@ def _bar(row: Mapping[str, Any], first: date, height: float) -> dict[str, Any]:
         "name": row["name"],
         "day": row["day"].isoformat(),
         **{name: row[name] for name in COVERAGE},
-        "on": _days(row["day"], row["day"]),
+        "on": days(row["day"], row["day"]),
         "read": f"{percent(share)}, {row['n_read']:,} of {row['n_customers']:,}",
         "start": start,
         "middle": start + 0.5,
         "end": start + 0.85,
         "height": round(height * share, 1),
     }
+
+
+def _weeks(bars: list[dict[str, Any]], first: date, last: date) -> list[dict[str, Any]]:
+    """Turn a bar a day into one for each seven days from the first: its height is the mean of theirs."""
+    weeks: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for bar in bars:
+        weeks.setdefault((bar["group"], bar["start"] // 7), []).append(bar)
+    drawn = []
+    for (_, week), own in weeks.items():
+        begins = first + timedelta(days=7 * week)
+        n_days = min(7, (last - begins).days + 1)
+        share = sum(bar["n_read"] / bar["n_customers"] for bar in own) / n_days
+        drawn.append(
+            own[0]
+            | {
+                "on": days(begins, begins + timedelta(days=n_days - 1)),
+                "read": f"{percent(share)} a day, on {len(own)} of {n_days} days",
+                "n_fetches": sum(bar["n_fetches"] for bar in own),
+                "start": 7 * week,
+                "middle": 7 * week + n_days / 2,
+                "end": 7 * week + 0.85 * n_days,
+                "height": round(sum(bar["height"] for bar in own) / n_days, 1),
+            }
+        )
+    return drawn
+
+
+def _date_format(first: date, last: date) -> str:
+    return "%-d %b" if first.year == last.year else "%-d %b %Y"
 
 
 def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
@@ -187,13 +223,6 @@ def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
         "middle": (start + end) / 2,
         "end": end,
     }
-
-
-def _days(first: date, last: date) -> str:
-    end = f"{last.day} {last:%b %Y}"
-    if first == last:
-        return end
-    return f"{first.day} {first:%b}{f' {first:%Y}' if first.year != last.year else ''} to {end}"
 
 
 def _gaps(table: Table) -> alt.LayerChart:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bookings_analytics.charts._dots import dots
 from bookings_analytics.charts._palette import CONVERTED, NO_SHOW
 from bookings_analytics.charts._rows import Rows
-from bookings_analytics.charts._style import finish, nothing, title, top
+from bookings_analytics.charts._style import BAND, nothing
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import NO_SHOWS, WAITLIST_CONVERSION
-from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, percent, span, spread
+from bookings_analytics.wording import NONE, counted, interval, percent, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     import altair as alt
     from narwhals.typing import IntoFrame
 
+_LOOKS = 2  # a day: from there on the hour of the fetch hardly moves the rate
+
 
 def no_shows(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw each group's no-show rate with its interval, and its bounds for attendance that nobody recorded.
+    """Draw each group's no-show rate with its interval, and a band for attendance not recorded.
 
     Args:
         rates: What `bookings_analytics.no_shows` returns.
@@ -51,7 +54,7 @@ def no_shows(
         schema=NO_SHOWS,
         needs=[
             *("n_attended", "n_no_show", "n_unrecorded", "no_show_rate"),
-            *("no_show_rate_ci_low", "no_show_rate_ci_high", "no_show_rate_min", "no_show_rate_max"),
+            *("no_show_rate_ci_low", "no_show_rate_ci_high", "no_show_rate_bounds_low", "no_show_rate_bounds_high"),
         ],
         made_by="no_shows",
         names=names,
@@ -66,29 +69,34 @@ def no_shows(
         row["n"] = f"{recorded:,}"
         row["rate"] = percent(row["no_show_rate"])
         row["told"] = f"{interval(row, 'no_show_rate')}, {row['n_no_show']:,} of {recorded:,} seats"
-        row["bounds"] = span(row["no_show_rate_min"], row["no_show_rate_max"])
+        row["bounds"] = span(row["no_show_rate_bounds_low"], row["no_show_rate_bounds_high"])
         row["unrecorded"] = f"{row['n_unrecorded']:,}"
         row["note"] = (
             "" if rated else "attendance was never recorded" if row["n_unrecorded"] else "no seat in a completed class"
         )
     seats = sum(row["n_attended"] + row["n_no_show"] for row in table.rows)
     unrecorded = sum(row["n_unrecorded"] for row in table.rows)
-    base = f"{counted(seats, 'seat')} of completed classes{table.of}."
+    base = f"{counted(seats, 'seat')} of completed classes{table.of}.{table.period}"
     if unrecorded:
-        base += f" Not counted: {unrecorded:,} whose attendance nobody recorded."
+        base += f" Not counted: {counted(unrecorded, 'seat')} without recorded attendance."
+    bands = unrecorded > 0 and any(row["no_show_rate_bounds_high"] is not None for row in table.rows)
     rows = Rows(
         table,
-        tooltip={"no-shows": "told", "had all unrecorded come, or none": "bounds", "seats not recorded": "unrecorded"},
+        tooltip={
+            "no-shows": "told",
+            "whatever happened in unrecorded seats": "bounds",
+            "seats not recorded": "unrecorded",
+        },
         columns={"no-shows": "rate", "seats": "n", "not recorded": "unrecorded"},
     )
-    return _dots(
+    return dots(
         rows,
         "no_show_rate",
         color=NO_SHOW,
-        bounds=unrecorded > 0,
+        bounds=("no_show_rate_bounds_low", "no_show_rate_bounds_high") if bands else None,
         heading=heading,
         base=base,
-        reading="Thin line: confidence interval." + " Pale band: had all unrecorded come, or none." * (unrecorded > 0),
+        reading="Thin line: confidence interval." + BAND * bands,
     )
 
 
@@ -126,7 +134,7 @@ def waitlist_conversion(
     """
     table = read(
         rates,
-        schema=WAITLIST_CONVERSION,
+        schema=[*WAITLIST_CONVERSION, "looks_per_day", "fetch_hours"],
         needs=[
             *("n_converted", "n_lapsed", "n_withdrawn", "n_seen_late", "median_fetch_gap_h", "reason"),
             *("conversion_rate", "conversion_rate_ci_low", "conversion_rate_ci_high"),
@@ -147,7 +155,8 @@ def waitlist_conversion(
         row["note"] = row["reason"]
     ended = sum(row["n_converted"] + row["n_lapsed"] + row["n_withdrawn"] for row in table.rows)
     late = sum(row["n_seen_late"] for row in table.rows)
-    base = f"{counted(ended, 'wait')}{table.of}."
+    base = f"{counted(ended, 'wait')}{table.of}.{table.period}"
+    base += _cadence(table.rows)
     if late:
         base += f" Not counted: {late:,} first seen after their class."
     gaps = sorted({row["gap"] for row in table.rows}, key=lambda gap: (len(gap), gap))
@@ -163,7 +172,7 @@ def waitlist_conversion(
         columns={"got a seat": "rate", "waits": "n"},
     )
     between = f" Median time between fetches: {' to '.join(dict.fromkeys((gaps[0], gaps[-1])))}."
-    return _dots(
+    return dots(
         rows,
         "conversion_rate",
         color=CONVERTED,
@@ -173,25 +182,11 @@ def waitlist_conversion(
     )
 
 
-def _dots(
-    rows: Rows, rate: str, *, color: str, bounds: bool = False, heading: str, base: str, reading: str
-) -> alt.LayerChart:
-    rated = [row for row in rows.table.rows if row[rate] is not None]
-    ends = [f"{rate}_ci_high", f"{rate}_max"] if bounds else [f"{rate}_ci_high"]
-    end = top(row[name] for row in rated for name in ends)
-    if len(rated) > SPELLED_OUT:
-        finding = f"From {spread(rated, rate)}."
-    else:
-        finding = " ".join(f"{row['name']}: {interval(row, rate)}{_within(row) if bounds else ''}." for row in rated)
-    layers = [
-        *([rows.band(f"{rate}_min", f"{rate}_max", color=color)] if bounds else []),
-        rows.line(f"{rate}_ci_low", f"{rate}_ci_high", color=color),
-        rows.dot(rate, color=color).encode(x=rows.shares(rate, end)),
-        *rows.aside(),
-    ]
-    described = f"{heading}. {base} {finding or 'No rate can be told.'}"
-    return finish(layers, title=title(heading, base, reading), description=described, **rows.size)
-
-
-def _within(row: Mapping[str, Any]) -> str:
-    return f", {row['bounds']} with the seats that nobody recorded"
+def _cadence(rows: list[dict[str, Any]]) -> str:
+    """Write that a rate seen by few looks a day belongs to their hour; empty where there are two or more."""
+    seldom = [row for row in rows if row.get("looks_per_day") is not None and row["looks_per_day"] < _LOOKS]
+    if not seldom:
+        return ""
+    hours = sorted({row["fetch_hours"] for row in seldom if row.get("fetch_hours")})
+    at = f" (fetched at {' or '.join(hours)} o'clock)" if hours else ""
+    return f" Fewer than two looks a day{at}: the rate belongs to that hour and can't be compared between studios."

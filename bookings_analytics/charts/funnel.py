@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import altair as alt
 
 from bookings_analytics.charts._palette import INK, NO_SHOW, QUIET
 from bookings_analytics.charts._rows import group_tooltip
-from bookings_analytics.charts._style import SMALL, WIDTH, axis, finish, nothing, title, top, x_pixel
+from bookings_analytics.charts._style import SMALL, WIDTH, axis, finish, nothing, right_edge, title, top
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import NO_SHOW_FUNNEL
 from bookings_analytics.wording import POSITIONS, counted, percent
@@ -29,7 +29,6 @@ _READING: Final = (
 _LETTER, _LINE = 6, 13  # pixels, at 11 px
 _BESIDE = 9  # pixels from a mark to its name
 _RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
-_NAMED_AT = 0.94  # of the plot's height: where a limit's name stands
 _STEPS = 80  # of a curve
 _SHAPES: Final = {"below": "triangle-down", "within": "circle", "above": "triangle-up"}
 
@@ -90,11 +89,12 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     layers = [
         *_limits(center, variance, seats, end),
         *_marks(rows, x, y, table.by),
-        _labels([row for row in rows if row["position"] != "within"], seats, end),
+        *_labels([row for row in rows if row["position"] != "within"], seats, end),
     ]
     base = (
         f"{counted(sum(row['n_recorded'] for row in rows), 'seat')}{table.of}; {percent(center)} of all were no-shows."
     )
+    base += table.period
     unseen = len(table.rows) - len(rows)
     if unseen:
         base += f" Not drawn, without a recorded seat: {unseen:,}."
@@ -107,22 +107,24 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
 
 
 def _limits(center: float, variance: float, seats: float, end: float) -> Iterator[alt.Chart]:
-    """Draw the mean and, on either side, the limits, each named where its upper curve leaves the plot."""
-    level = alt.Chart(alt.InlineData([{"center": center, "says": f"mean {percent(center)}"}]))
+    """Draw the mean and, on either side, the limits, each named at the right edge, where its upper curve ends."""
+    level = alt.Chart(alt.InlineData([{"center": center}]))
     yield level.mark_rule(color=QUIET).encode(y=alt.Y("center:Q"))
-    yield level.mark_text(align="left", dx=4, **SMALL).encode(
-        y=alt.Y("center:Q"), x=x_pixel(_SIZE["width"]), text=alt.Text("says:N")
-    )
-    for dash, (name, z) in zip(([4, 3], [1, 0]), _LIMITS.items(), strict=True):
+    line_height = _LINE / _SIZE["height"] * end
+    names, at = [], center - line_height
+    ends = {name: center + z * math.sqrt(variance / seats) for name, z in {"mean": 0, **_LIMITS}.items()}
+    for name, high in ends.items():
+        at = max(high, at + line_height)  # not over the name below
+        if high <= end:
+            says = f"mean {percent(center)}" if name == "mean" else name
+            names.append({"center": round(at, 4), "says": says})
+    text = alt.Chart(alt.InlineData(names)).mark_text(align="left", dx=4, **SMALL)
+    yield text.encode(y=alt.Y("center:Q"), x=right_edge(), text=alt.Text("says:N"))
+    for dash, z in zip(([4, 3], [1, 0]), _LIMITS.values(), strict=True):
         curve = alt.InlineData(_curve(z, center, variance, seats, end))
         line = alt.Chart(curve).mark_line(color=QUIET, strokeWidth=1, strokeDash=dash)
         yield line.encode(x=alt.X("n_recorded:Q"), y=alt.Y("high:Q"))
         yield line.encode(x=alt.X("n_recorded:Q"), y=alt.Y("low:Q"))
-        leaves = variance * (z / (_NAMED_AT * end - center)) ** 2
-        if leaves < seats:
-            at = [{"n_recorded": round(leaves, 1), "high": round(_NAMED_AT * end, 4), "says": name}]
-            text = alt.Chart(alt.InlineData(at)).mark_text(align="left", dx=5, dy=-7, **SMALL)
-            yield text.encode(x=alt.X("n_recorded:Q"), y=alt.Y("high:Q"), text=alt.Text("says:N"))
 
 
 def _curve(z: float, center: float, variance: float, seats: float, end: float) -> list[dict[str, float | None]]:
@@ -163,7 +165,7 @@ def _marks(rows: list[dict[str, Any]], x: alt.X, y: alt.Y, by: list[str]) -> Ite
     )
 
 
-def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> alt.Chart:
+def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> Iterator[alt.Chart]:
     """Name the groups outside, each name moved down as far as it takes not to run over another."""
     placed: list[tuple[float, float, float]] = []
     labels = []
@@ -176,12 +178,16 @@ def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> alt.Chart:
             if left < right and other < left + width and abs(height - at) < _LINE:
                 height = at + _LINE
         placed.append((left, left + width, height))
-        labels.append({"label": row["label"], "left": round(left), "height": round(height)})
-    text = alt.Chart(alt.InlineData(labels)).mark_text(align="left", color=INK, fontSize=11)
-    layer: alt.Chart = text.encode(
-        x=alt.X("left:Q", scale=None), y=alt.Y("height:Q", scale=None), text=alt.Text("label:N")
-    )
-    return layer
+        at = round((1 - height / _SIZE["height"]) * end, 4)
+        labels.append({"label": row["label"], "n_recorded": row["n_recorded"], "at": at, "side": side})
+    sides: dict[int, Literal["left", "right"]] = {1: "left", -1: "right"}
+    for side, align in sides.items():
+        own = alt.InlineData([label for label in labels if label["side"] == side])
+        for halo in (4, 0):  # so that no limit runs through a name
+            text = alt.Chart(own).mark_text(
+                align=align, dx=side * _BESIDE, color=INK, fontSize=11, stroke="white", strokeWidth=halo
+            )
+            yield text.encode(x=alt.X("n_recorded:Q"), y=alt.Y("at:Q"), text=alt.Text("label:N"))
 
 
 def _finding(rows: list[dict[str, Any]]) -> str:

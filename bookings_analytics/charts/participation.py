@@ -8,7 +8,7 @@ import altair as alt
 
 from bookings_analytics.charts._palette import ATTENDED, GAP, INK
 from bookings_analytics.charts._rows import Rows
-from bookings_analytics.charts._style import finish, nothing, title
+from bookings_analytics.charts._style import BAND, finish, nothing, title
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import BOOKING_VS_PARTICIPATION
 from bookings_analytics.wording import NONE, SPELLED_OUT, counted, interval, percent, spread
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bookings_analytics.charts._table import Table
 
-_KEY_WIDTH = 85  # pixels: names of marks closer than that would run into each other
+_KEY_WIDTH = 0.3  # of the plot: names of marks closer than that would run into each other in a narrow one
 
 
 def booking_vs_participation(
@@ -61,6 +61,7 @@ def booking_vs_participation(
             *("booking_rate", "booking_rate_ci_low", "booking_rate_ci_high"),
             *("participation_rate", "participation_rate_ci_low", "participation_rate_ci_high"),
             *("participation_rate_min", "participation_rate_max"),
+            *("participation_rate_bounds_low", "participation_rate_bounds_high"),
         ],
         made_by="booking_vs_participation",
         names=names,
@@ -70,7 +71,11 @@ def booking_vs_participation(
     if not table.rows:
         return nothing(heading)
     base = _customers_read(table)
-    bands = any(row["participation_rate_max"] != row["participation_rate_min"] for row in table.rows)
+    bands = any(
+        row["participation_rate_bounds_high"] is not None
+        and row["participation_rate_max"] != row["participation_rate_min"]
+        for row in table.rows
+    )
     for row in table.rows:
         row.update(_texts(row))
     rows = Rows(
@@ -80,10 +85,16 @@ def booking_vs_participation(
     )
     up, down = -(rows.step // 7), rows.step // 7
     layers = [
-        rows.base.mark_bar(size=down - up, color=GAP).encode(
-            x=rows.shares("participation_rate", 1), x2=alt.X2("booking_rate")
+        rows.base.mark_bar(size=4, color=GAP).encode(x=rows.shares("participation_rate", 1), x2=alt.X2("booking_rate")),
+        *(
+            [
+                rows.band(
+                    "participation_rate_bounds_low", "participation_rate_bounds_high", color=ATTENDED, y_offset=down
+                )
+            ]
+            if bands
+            else []
         ),
-        rows.band("participation_rate_min", "participation_rate_max", color=ATTENDED, y_offset=down),
         rows.line("booking_rate_ci_low", "booking_rate_ci_high", color=INK, y_offset=up),
         rows.line("participation_rate_ci_low", "participation_rate_ci_high", color=ATTENDED, y_offset=down),
         rows.dot("booking_rate", color=INK, fill="white", y_offset=up),
@@ -96,7 +107,7 @@ def booking_vs_participation(
         title=title(
             heading,
             base,
-            f"Thin line: confidence interval. Grey: the gap.{' Pale blue: had all come whom nobody recorded.' * bands}",
+            f"Thin line: confidence interval. Gray: the gap.{BAND * bands}",
         ),
         description=f"{heading}. {base} {_finding(table)}",
         **rows.size,
@@ -104,7 +115,7 @@ def booking_vs_participation(
 
 
 def _customers_read(table: Table) -> str:
-    base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}."
+    base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}.{table.period}"
     not_read = table.customers("n_not_read")
     return f"{base} Not counted: {not_read:,} who could not be read." if not_read else base
 
@@ -125,7 +136,7 @@ def _key(rows: Rows) -> Iterable[alt.Chart]:
     """Name the two marks above the first row that has them; one above the other where they are close."""
     first = next((row for row in rows.table.rows if row["booking_rate"] is not None), None)
     if first:
-        close = _gap(first) * rows.size["width"] < _KEY_WIDTH
+        close = _gap(first) < _KEY_WIDTH
         yield rows.key("● took part", first["participation_rate"], color=ATTENDED)
         yield rows.key("○ booked", first["booking_rate"], color=INK, level=int(close))
 

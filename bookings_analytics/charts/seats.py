@@ -8,7 +8,7 @@ import altair as alt
 
 from bookings_analytics.charts._palette import NO_SHOW
 from bookings_analytics.charts._rows import Rows
-from bookings_analytics.charts._style import axis, finish, nothing, title
+from bookings_analytics.charts._style import axis, finish, nothing, title, whole_ticks
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import SEATS_LOST_WHILE_WAITING
 from bookings_analytics.wording import SPELLED_OUT, counted
@@ -63,12 +63,12 @@ def seats_lost_while_waiting(
     x = alt.X(
         "n_seats:Q",
         scale=alt.Scale(domain=[0, most], nice=False),
-        axis=axis(format=",d", tickMinStep=1, orient=rows.orient),
+        axis=axis(format=",d", values=whole_ticks(most), orient=rows.orient),
     )
     layers = [rows.base.mark_bar(size=round(0.4 * rows.step), color=NO_SHOW).encode(x=x), *rows.aside()]
     seats, slots = sum(row["n_seats"] for row in table.rows), sum(row["n_slots"] for row in table.rows)
-    base = f"{counted(seats, 'seat')} in {slots:,} completed classes."
-    only = "Of fetched customers only: the empty seats and vain waits of others are not seen, so there may be more."
+    base = f"{counted(seats, 'seat')} in {slots:,} completed classes.{table.period}"
+    only = "Counts fetched customers only, so the true number may be higher."
     largest = sorted(table.rows, key=lambda row: row["n_seats"], reverse=True)[:SPELLED_OUT]
     told = table.rows if len(table.rows) <= SPELLED_OUT else largest
     each = " ".join(f"{row['name']}: {row['seats']} in {row['slots']} classes." for row in told)

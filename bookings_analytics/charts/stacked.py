@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
 _ASIDE = ("slot_canceled", "lost")  # of bookings: in no denominator
-_NUMBER = 26  # pixels that a percentage needs
+_NUMBER = 0.055  # of a bar: a percentage fits into such a part of it, also in a plot 300 wide
+_THIN, _FULL = 13, 18  # pixels at least: so that a percentage fits
 
 
 def outcome_counts(
@@ -68,7 +69,7 @@ def outcome_counts(
         return nothing(heading)
     aside = sum(_total(row, _ASIDE) for row in wide.rows)
     total = sum(_total(row, kinds) for row in wide.rows)
-    base = f"{counted(total, 'request')}{table.of}."
+    base = f"{counted(total, 'request')}{table.of}.{table.period}"
     if aside:
         base += f" Not counted: {aside:,} whose class was canceled, or that were lost from sight."
     return _mix(wide, kinds, unit="requests", heading=heading, base=base)
@@ -115,7 +116,7 @@ def waitlist_outcomes(
     heading = f"What became of observed waits{table.per}"
     if not table.rows:
         return nothing(heading)
-    base = f"{counted(sum(_total(row, WAIT_OUTCOMES) for row in table.rows), 'wait')}{table.of}."
+    base = f"{counted(sum(_total(row, WAIT_OUTCOMES) for row in table.rows), 'wait')}{table.of}.{table.period}"
     return _mix(table, WAIT_OUTCOMES, unit="waits", heading=heading, base=base)
 
 
@@ -144,7 +145,7 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
     present = {kind: named for kind, named in kinds.items() if any(row[f"n_{kind}"] for row in table.rows)}
     if not present:
         return nothing(heading, f"no {unit} in any group")
-    parts = [part for row in table.rows for part in _parts(row, present, rows.size["width"])]
+    parts = [part for row in table.rows for part in _parts(row, present)]
     picked = alt.selection_point(name=f"picked_{unit}", fields=["outcome"], bind="legend")
     names, colors = zip(*present.values(), strict=True)
     legend = alt.Legend(
@@ -152,19 +153,22 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
         offset=26,  # above the headings of the columns
         title=None,
         symbolType="square",
-        symbolStrokeWidth=0,
+        symbolStrokeColor=INK,
+        symbolStrokeWidth=0.7,
         labelLimit=0,
         labelFontSize=12,
         labelColor=INK,
     )
     bars = rows.chart(parts, {"outcome": "outcome", "share": "percent", unit: "of"})
     layers = [
-        bars.mark_bar(stroke="white", strokeWidth=1)
+        bars.mark_bar(stroke=INK, strokeWidth=0.7)  # the outline tells pale parts from the ground
         .encode(
             x=rows.shares("start", 1),
             x2=alt.X2("end"),
             color=alt.Color("outcome:N", scale=alt.Scale(domain=names, range=colors), legend=legend),
-            size=alt.condition(f"datum.total < {FEW}", alt.value(0.25 * rows.step), alt.value(0.64 * rows.step)),
+            size=alt.condition(
+                f"datum.total < {FEW}", alt.value(max(_THIN, 0.32 * rows.step)), alt.value(max(_FULL, 0.64 * rows.step))
+            ),
             opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.15)),
         )
         .add_params(picked)
@@ -182,7 +186,7 @@ def _mix(table: Table, kinds: Mapping[str, tuple[str, str]], *, unit: str, headi
     )
 
 
-def _parts(row: Mapping[str, Any], kinds: Mapping[str, tuple[str, str]], width: int) -> Iterator[dict[str, Any]]:
+def _parts(row: Mapping[str, Any], kinds: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
     start = 0
     own = {name: value for name, value in row.items() if name in {"group", "name"} or name.startswith("by_")}
     for kind, (name, color) in kinds.items():
@@ -199,7 +203,7 @@ def _parts(row: Mapping[str, Any], kinds: Mapping[str, tuple[str, str]], width: 
                 "start": round(start / row["total"], 4),
                 "middle": round((start + n / 2) / row["total"], 4),
                 "end": round((start + n) / row["total"], 4),
-                "label": percent(share) if share * width > _NUMBER and row["total"] >= FEW else "",
+                "label": percent(share) if share >= _NUMBER else "",
                 "ink": on(color),
             }
         start += n

@@ -1,0 +1,238 @@
+"""Charts of what class days make possible: weeks, weekdays, late cancellations, chances night by night."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from test_charts import data_of, rows_of, svg
+
+from bookings_analytics import charts, schema
+
+if TYPE_CHECKING:
+    import altair as alt
+
+COHORTS = ["trial", "corporate"]
+MONDAY = date(2026, 5, 4)
+
+
+def no_shows(rate: float | None, n: int = 100, customers: float = 40) -> dict[str, Any]:
+    missed = round((rate or 0) * n)
+    return {
+        "n_customers": int(customers),
+        "n_attended": n - missed,
+        "n_no_show": missed,
+        "no_show_rate": rate,
+        "no_show_rate_ci_low": None if rate is None else rate / 2,
+        "no_show_rate_ci_high": None if rate is None else min(1, rate * 2),
+        "n_effective_customers": float(customers),
+        "first_day": MONDAY,
+        "last_day": MONDAY + timedelta(days=27),
+    }
+
+
+WEEKS = pl.DataFrame(
+    [
+        {
+            "cohort": cohort,
+            "week": MONDAY + timedelta(weeks=week),
+            "week_complete": week < 4,
+            **no_shows(0.1 + week / 50),
+        }
+        for cohort in COHORTS
+        for week in range(5)
+    ]
+    + [{"cohort": cohort, "week": None, "week_complete": None, **no_shows(0.1, 7)} for cohort in COHORTS]
+)
+WEEKDAYS = pl.DataFrame(
+    [
+        {"cohort": cohort, "weekday": day, **no_shows(0.05 + i / 20, customers=4 if day == "Sun" else 40)}
+        for cohort in COHORTS
+        for i, day in enumerate(["Mon", "Wed", "Sat", "Sun"])
+    ]
+    + [{"cohort": "trial", "weekday": None, **no_shows(0.1, 7)}]
+)
+CANCELLATIONS = pl.DataFrame(
+    [
+        ("trial", 40, 160, 14, 6, 60, 20, 0, 0, 0.1, 0.07, 0.15, 0.1, 0.1),
+        ("corporate", 40, 160, 14, 6, 60, 5, 30, 10, None, None, None, 0.027, 0.2),
+        ("nobody", 0, 0, 0, 0, 0, 0, 0, 0, None, None, None, None, None),
+    ],
+    schema=[
+        *("cohort", "n_customers", "n_attended", "n_no_show", "n_unrecorded", "n_canceled"),
+        *("n_late", "n_ambiguous", "n_undated", "late_cancel_rate", "late_cancel_rate_ci_low"),
+        *("late_cancel_rate_ci_high", "late_cancel_rate_min", "late_cancel_rate_max"),
+    ],
+    orient="row",
+)
+NOTICE = pl.DataFrame(
+    [
+        {"cohort": cohort, "days_before": day, "n": n, "share": n / 100}
+        for cohort in COHORTS
+        for day, n in {0: 50, 1: 25, 2: 15, 14: 6, None: 4}.items()
+    ]
+)
+CHANCES = pl.DataFrame(
+    [
+        {
+            "cohort": cohort,
+            "nights_before": night,
+            "n_waits": 200,
+            "n_converted": 40 + 20 * night,
+            "chance": 0.2 + night / 10,
+            "chance_ci_low": 0.15 + night / 10,
+            "chance_ci_high": 0.26 + night / 10,
+        }
+        for cohort in COHORTS
+        for night in range(4)
+    ]
+)
+DRAWN = {
+    "by_week": lambda **options: charts.by_week(WEEKS, "no_show_rate", **options),
+    "by_weekday": lambda **options: charts.by_weekday(WEEKDAYS, "no_show_rate", **options),
+    "cancellations": lambda **options: charts.cancellations(CANCELLATIONS, **options),
+    "cancellation_notice": lambda **options: charts.cancellation_notice(NOTICE, **options),
+    "waitlist_chances": lambda **options: charts.waitlist_chances(CHANCES, **options),
+}
+
+
+def spec_of(name: str) -> dict[str, Any]:
+    drawn: alt.LayerChart = DRAWN[name]()
+    spec: dict[str, Any] = drawn.to_dict()
+    return spec
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_chart_is_drawn_as_wide_as_a_notebook_and_holds_json(name: str) -> None:
+    width = float(svg(DRAWN[name]()).split('width="')[1].split('"')[0])
+
+    assert 540 <= width <= 620
+    assert json.loads(json.dumps(spec_of(name))) == spec_of(name)
+
+
+@pytest.mark.parametrize("width", [300, 900])
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_chart_can_be_made_narrower_and_wider(name: str, width: int) -> None:
+    drawn = float(svg(DRAWN[name]().properties(width=width)).split('width="')[1].split('"')[0])
+
+    assert width < drawn < width + 330
+
+
+@pytest.mark.parametrize("name", ["by_week", "by_weekday", "cancellations"])
+def test_a_chart_names_what_is_known_of_which_days(name: str) -> None:
+    frame = CANCELLATIONS.with_columns(first_day=MONDAY, last_day=MONDAY + timedelta(days=30))
+    spec = charts.cancellations(frame).to_dict() if name == "cancellations" else spec_of(name)
+
+    assert "4 May to " in spec["title"]["subtitle"][0]
+
+
+def test_the_weeks_that_are_not_complete_are_hollow_and_those_without_a_date_are_counted() -> None:
+    spec = spec_of("by_week")
+    points = [row for row in data_of(spec) if "told" in row]
+
+    assert {row["when"] for row in points if row["fill"] == "white"} == {"1 Jun to 7 Jun 2026"}
+    assert all(row["told"].endswith("incomplete week") for row in points if row["fill"] == "white")
+    assert "Not dated, and not drawn: 14 seats." in spec["description"]
+    assert "Hollow: incomplete week." in spec["title"]["subtitle"][1]
+
+
+def test_a_line_of_one_group_has_a_band_and_breaks_where_a_week_is_missing() -> None:
+    frame = WEEKS.filter(cohort="trial").drop("cohort").filter(pl.col("week") != MONDAY + timedelta(weeks=2))
+    spec = charts.by_week(frame, "no_show_rate").to_dict()
+    line = [row for row in data_of(spec) if set(row) == {"at", "no_show_rate"}]
+
+    assert [layer["mark"]["type"] for layer in spec["layer"]] == ["area", "line", "point"]
+    assert [row["no_show_rate"] is None for row in line] == [False, False, True, False, False]
+
+
+def test_more_lines_than_can_be_told_apart_are_refused() -> None:
+    frame = pl.concat([WEEKS.with_columns(cohort=pl.lit(str(i))) for i in range(5)])
+
+    with pytest.raises(ValueError, match="5 groups beside the weeks, and the chart has lines for 4"):
+        charts.by_week(frame, "no_show_rate")
+
+
+def test_something_that_is_no_rate_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'no shows' is no rate\. Choose one of booking_rate"):
+        charts.by_weekday(WEEKDAYS, "no shows")
+
+
+def test_weekdays_stand_from_monday_on_with_the_undated_last_and_few_are_blank() -> None:
+    spec = spec_of("by_weekday")
+    cells = {(row["name_series"], row["day"]): row for row in data_of(spec)}
+
+    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == [
+        *("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+        "not dated",
+    ]
+    assert (cells["trial", "Mon"]["written"], cells["trial", "Mon"]["n_told"]) == ("5%", "100")
+    assert (cells["trial", "Sun"]["written"], cells["trial", "Sun"]["color"]) == ("", "white")
+    assert "Blank: 2 cells of fewer than 10 customers." in spec["description"]
+
+
+def test_a_late_cancel_rate_that_is_not_known_has_a_band_of_what_it_may_be() -> None:
+    spec = spec_of("cancellations")
+    rows = {row["name"]: row for row in data_of(spec) if "bounds" in row}
+
+    assert rows_of(spec) == ["trial", "corporate", "nobody"]
+    assert rows["corporate"]["bounds"] == "3% to 20%"
+    assert rows["nobody"]["note"] == "no seat in a completed class"
+    assert "Not counted: 40 cancellations that may have been on the class day or before." in spec["description"]
+    assert "trial: 10% (7% to 15%)" in spec["description"]
+
+
+def test_notice_has_a_bar_a_day_the_class_day_in_its_color() -> None:
+    spec = spec_of("cancellation_notice")
+    bars = [row for row in data_of(spec) if "top" in row]
+
+    assert len(bars) == NOTICE.height
+    assert len({row["color"] for row in bars if row["days_before"] == 0}) == 1
+    assert {row["color"] for row in bars if row["days_before"] == 0}.isdisjoint(
+        row["color"] for row in bars if row["days_before"] != 0
+    )
+    assert [row["base"] - row["top"] for row in bars if row["group"] == "trial"] == pytest.approx(
+        [0.72 * share / 0.5 for share in (0.5, 0.25, 0.15, 0.06, 0.04)], abs=1e-4
+    )
+    assert ">not known<" in svg(DRAWN["cancellation_notice"]())
+
+
+def test_chances_have_a_row_a_night_and_group() -> None:
+    assert rows_of(spec_of("waitlist_chances"))[:2] == ["trial, last night before class", "trial, 1 night earlier"]
+    assert (
+        charts.waitlist_chances(CHANCES.drop("cohort").head(2))
+        .to_dict()["description"]
+        .endswith("last night before class: 20% (15% to 26%). 1 night earlier: 30% (25% to 36%).")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [("cancellations", CANCELLATIONS), ("cancellation_notice", NOTICE), ("waitlist_chances", CHANCES)],
+)
+def test_a_frame_without_rows_says_so(name: str, frame: pl.DataFrame) -> None:
+    assert "Nothing to show" in getattr(charts, name)(frame.clear()).to_dict()["description"]
+
+
+def test_weeks_without_a_rate_say_so() -> None:
+    assert "Nothing to show" in charts.by_week(WEEKS.clear(), "no_show_rate").to_dict()["description"]
+    assert "Nothing to show" in charts.by_weekday(WEEKDAYS.clear(), "no_show_rate").to_dict()["description"]
+
+
+def test_a_rate_seen_by_few_looks_a_day_says_that_it_belongs_to_their_hour() -> None:
+    row = dict.fromkeys(schema.WAITLIST_CONVERSION, 0) | {
+        "conversion_rate": 0.3,
+        "conversion_rate_ci_low": 0.2,
+        "conversion_rate_ci_high": 0.4,
+        "reason": None,
+        "fetch_hours": "04",
+    }
+    seldom, often = (
+        charts.waitlist_conversion(pl.DataFrame([row | {"looks_per_day": looks}])).to_dict()["description"]
+        for looks in (1.0, 3.0)
+    )
+
+    assert "Fewer than two looks a day (fetched at 04 o'clock): the rate belongs to that hour" in seldom
+    assert "looks a day" not in often
