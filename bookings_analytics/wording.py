@@ -92,6 +92,23 @@ def days(first: date, last: date) -> str:
     return f"{first.day} {first:%b}{f' {first:%Y}' if first.year != last.year else ''} to {end}"
 
 
+def amount(number: float | None) -> str:
+    """Write a number of classes a week: ``0.84``."""
+    return NONE if number is None else f"{number:.2f}"
+
+
+def amount_interval(row: Mapping[str, Any], name: str) -> str:
+    """Write a number of classes a week with its interval: ``0.84 (0.70 to 1.00)``."""
+    return f"{amount(row[name])} ({amount(row[f'{name}_ci_low'])} to {amount(row[f'{name}_ci_high'])})"
+
+
+def amount_change(difference: float | None) -> str:
+    """Write a difference of classes a week, with its sign: ``+0.12``."""
+    if difference is None:
+        return NONE
+    return f"{difference:+.2f}".replace("-", "\N{MINUS SIGN}") if round(difference, 2) else "0"
+
+
 def noun(column: str, n: int) -> str:
     """Name what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
     one, many = _NOUNS.get(column, (own := cleaned(column).replace("_", " "), own + "s"))

@@ -90,7 +90,55 @@ CHANCES = pl.DataFrame(
         for night in range(4)
     ]
 )
+VISITS = pl.DataFrame(
+    [
+        {
+            "cohort": cohort,
+            "n_customers": n,
+            "n_not_read": 3,
+            "n_weeks": 4 * n,
+            "n_unrecorded": 9,
+            "n_undated": 2,
+            "booked_per_week": booked,
+            "booked_per_week_ci_low": booked and booked - 0.2,
+            "booked_per_week_ci_high": booked and booked + 0.2,
+            "attended_per_week": booked and booked - 0.1,
+            "attended_per_week_ci_low": booked and booked - 0.3,
+            "attended_per_week_ci_high": booked and booked + 0.1,
+            "attended_per_week_max": booked and booked - 0.05,
+            "n_effective_customers": n / 2,
+        }
+        for cohort, n, booked in [("trial", 120, 0.84), ("corporate", 12, 2.5), ("nobody", 0, None)]
+    ]
+)
+
+
+def comparison(rate: str, baseline: str, unit: float = 1) -> pl.DataFrame:
+    shared = {"rate": rate, "baseline": baseline, "confidence": 0.95, "simultaneous": True, "n_shared_customers": 31}
+    return pl.DataFrame(
+        [
+            {
+                "cohort": cohort,
+                **shared,
+                "value": value and unit * value,
+                "baseline_value": 0.12 * unit,
+                "difference": value and unit * (value - 0.12),
+                "difference_ci_low": value and unit * (value - 0.16),
+                "difference_ci_high": value and unit * (value - 0.09),
+                "n": 410,
+                "baseline_n": 390,
+                "recorded_share": recorded,
+                "baseline_recorded_share": 0.97,
+            }
+            for cohort, value, recorded in [("trial", 0.07, 0.98), ("corporate", 0.11, 0.8), ("nobody", None, None)]
+        ],
+    )
+
+
 DRAWN = {
+    "visits": lambda **options: charts.visits(VISITS, **options),
+    "before_after": lambda **options: charts.before_after(comparison("no_show_rate", "before"), **options),
+    "compare": lambda **options: charts.compare(comparison("no_show_rate", "long-term"), **options),
     "by_week": lambda **options: charts.by_week(WEEKS, "no_show_rate", **options),
     "by_weekday": lambda **options: charts.by_weekday(WEEKDAYS, "no_show_rate", **options),
     "cancellations": lambda **options: charts.cancellations(CANCELLATIONS, **options),
@@ -236,3 +284,51 @@ def test_a_rate_seen_by_few_looks_a_day_says_that_it_belongs_to_their_hour() -> 
 
     assert "Fewer than two looks a day (fetched at 04 o'clock): the rate belongs to that hour" in seldom
     assert "looks a day" not in often
+
+
+def test_visits_tell_both_numbers_a_week_and_what_is_not_counted() -> None:
+    spec = spec_of("visits")
+
+    assert spec["description"] == (
+        "Classes a week, booked and attended, by cohort. 132 customers in 3 cohorts, complete weeks only. "
+        "Not counted: 9 customers who could not be read. Not dated, and not counted: 6 seats. "
+        "trial: 0.84 booked, 0.74 attended a week. corporate: 2.50 booked, 2.40 attended a week."
+    )
+    assert ">no complete week of a customer who could be read<" in svg(DRAWN["visits"]())
+
+
+def test_before_and_after_tell_both_values_and_the_interval_of_the_difference() -> None:
+    spec = spec_of("before_after")
+
+    assert (
+        "trial: 12% before, 7% after, \N{MINUS SIGN}5 pp (\N{MINUS SIGN}9 to \N{MINUS SIGN}2)." in spec["description"]
+    )
+    assert "leaves out zero: 1 group of 2." in " ".join(spec["title"]["subtitle"])
+
+
+@pytest.mark.parametrize("name", ["compare", "before_after"])
+def test_a_comparison_says_whose_attendance_was_recorded_differently_and_how_sure_its_intervals_are(name: str) -> None:
+    told = " ".join(spec_of(name)["title"]["subtitle"])
+
+    assert "corporate 80% against 97%." in told
+    assert "trial 98%" not in told
+    assert "95% interval, all of them together" in told
+    assert {row["shared"] for row in data_of(spec_of(name)) if "shared" in row} == {"31"}
+
+
+@pytest.mark.parametrize("name", ["compare", "before_after"])
+def test_classes_a_week_are_compared_in_classes_and_not_in_points(name: str) -> None:
+    drawn = getattr(charts, name)(comparison("attended_per_week", "before", unit=10)).to_dict()
+
+    assert "trial" in drawn["description"]
+    assert "\N{MINUS SIGN}0.50" in drawn["description"]
+    assert " pp" not in drawn["description"]
+    assert "In percentage points" not in " ".join(drawn["title"]["subtitle"])
+
+
+@pytest.mark.parametrize("name", ["compare", "before_after"])
+def test_several_rates_do_not_share_a_chart(name: str) -> None:
+    both = pl.concat([comparison("no_show_rate", "before"), comparison("seat_rate", "before")])
+
+    with pytest.raises(ValueError, match="several rates or baselines"):
+        getattr(charts, name)(both)

@@ -126,3 +126,43 @@ def test_every_rates_function_makes_a_frame_that_can_be_shown(studio: demo.DemoS
     shown = table(frame)
     assert shown.texts.height == frame.height
     assert not [name for name in shown.texts.columns if re.search(r"ci (low|high)|(min|max)$", name)]
+
+
+def test_few_goes_by_effective_customers_where_they_are_known() -> None:
+    rates = pl.DataFrame(
+        {
+            "cohort": ["few people, many seats", "many people"],
+            "n_attended": [90, 20],
+            "n_no_show": [10, 5],
+            "no_show_rate": [0.1, 0.2],
+            "n_effective_customers": [4.4, 21.6],
+        }
+    )
+    shown = table(rates)
+
+    assert shown.texts["no-show rate"].to_list() == ["10%\N{NO-BREAK SPACE}*", "20%"]
+    assert shown.texts["effective customers"].to_list() == ["4", "22"]
+    assert "* of fewer than 10 effective customers" in shown.html
+
+
+def test_numbers_of_classes_are_no_percentages() -> None:
+    visits = pl.DataFrame(
+        {"booked_per_week": [1.25], "booked_per_week_ci_low": [1.0], "booked_per_week_ci_high": [1.5]}
+    )
+    change = {"rate": ["attended_per_week"], "difference": [-0.25], "value": [1.0]}
+    change |= {"difference_ci_low": [-0.5], "difference_ci_high": [0.0]}
+
+    assert table(visits).texts.row(0) == ("1.25", "1.00 to 1.50")
+    assert table(pl.DataFrame(change)).texts.rows() == [
+        ("classes attended a week", "\N{MINUS SIGN}0.25", "1.00", "\N{MINUS SIGN}0.50 to 0")
+    ]
+
+
+def test_statuses_and_rates_are_written_in_words() -> None:
+    counts = pl.DataFrame({"outcome": ["no_show", "slot_canceled"], "n": [1, 2], "share": [0.5, None]})
+
+    assert table(counts).texts["outcome"].to_list() == ["no-show", "class canceled"]
+    assert table(pl.DataFrame({"rate": ["no_show_rate"], "difference": [0.1]})).texts.row(0) == (
+        "no-show rate",
+        "+10 pp",
+    )

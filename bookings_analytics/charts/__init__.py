@@ -7,6 +7,7 @@ Altair chart.
 
 from __future__ import annotations
 
+from bookings_analytics.charts.before_after import before_after
 from bookings_analytics.charts.by_week import by_week
 from bookings_analytics.charts.by_weekday import by_weekday
 from bookings_analytics.charts.cancellations import cancellation_notice, cancellations
@@ -17,9 +18,11 @@ from bookings_analytics.charts.funnel import no_show_funnel
 from bookings_analytics.charts.participation import booking_vs_participation
 from bookings_analytics.charts.seats import seats_lost_while_waiting
 from bookings_analytics.charts.stacked import outcome_counts, waitlist_outcomes
+from bookings_analytics.charts.visits import visits
 from bookings_analytics.charts.waitlist import waitlist_chances
 
 __all__ = [
+    "before_after",
     "booking_vs_participation",
     "by_week",
     "by_weekday",
@@ -31,6 +34,7 @@ __all__ = [
     "no_shows",
     "outcome_counts",
     "seats_lost_while_waiting",
+    "visits",
     "waitlist_chances",
     "waitlist_conversion",
     "waitlist_outcomes",

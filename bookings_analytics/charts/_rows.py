@@ -102,9 +102,9 @@ class Rows:
             mark = self.base.mark_text(align="left", fontStyle="italic", lineBreak="\n", dy=centered, **SMALL)
             yield mark.encode(text=alt.Text("note:N"), x=x_pixel(6))
 
-    def key(self, says: str, at: float, *, color: str, level: int = 0) -> alt.Chart:
-        """Name a mark that stands at the share ``at`` of the first row."""
-        align: _Align = "left" if at < _EDGE else "right" if at > 1 - _EDGE else "center"
+    def key(self, says: str, at: float, *, color: str, level: int = 0, end: float = 1) -> alt.Chart:
+        """Name a mark that stands at ``at`` in the first row, on an axis from 0 to ``end``."""
+        align: _Align = "left" if at < _EDGE * end else "right" if at > (1 - _EDGE) * end else "center"
         return self.above(says, x=alt.XDatum(at), align=align, color=color, level=level + self.many)
 
     def above(

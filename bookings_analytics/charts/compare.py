@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
+from bookings_analytics.charts._comparison import NEEDED, label_and_unit, notes, one_comparison, write_texts
 from bookings_analytics.charts._palette import INK, QUIET
 from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import COMPARISON, RATES
-from bookings_analytics.wording import SPELLED_OUT, percent, points, points_span
+from bookings_analytics.wording import SPELLED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
-_DRAWN: Final = (
-    *("rate", "baseline", "value", "baseline_value", "n", "baseline_n"),
-    *("difference", "difference_ci_low", "difference_ci_high"),
-)
 _GRAIN = 0.05  # the axis ends at whole five points
 
 
@@ -60,37 +57,39 @@ def compare(
         >>> charts.compare(comparison).description
         'Difference in no-show rate from long-term, by cohort. long-term: 7% of 2,210 seats. trial: +5 pp ...'
     """
-    table = read(comparison, schema=COMPARISON, needs=_DRAWN, made_by="compare", names=names, sort=sort)
+    table = read(comparison, schema=COMPARISON, needs=NEEDED, made_by="compare", names=names, sort=sort)
     if not table.rows:
         return nothing("Differences from the baseline", "there is no group beside the baseline")
-    first = table.rows[0]
-    if len({(row["rate"], row["baseline"]) for row in table.rows}) > 1:
-        raise ValueError("the frame compares several rates or baselines. Draw one chart for each of them.")
-    called, unit = RATES[first["rate"]][:2]
+    first = one_comparison(table)
+    called, unit = label_and_unit(first["rate"])
     baseline = {str(value): name for value, name in (names or {}).items()}.get(first["baseline"], first["baseline"])
     heading = f"Difference in {called} from {baseline}{table.per}"
-    base = f"{baseline}: {percent(first['baseline_value'])} of {first['baseline_n']:,} {unit}."
     for row in table.rows:
-        known = row["difference"] is not None
-        row["apart"] = known and (row["difference_ci_low"] > 0 or row["difference_ci_high"] < 0)
-        row["told"] = points(row["difference"]) + " pp" * known
-        row["range"] = points_span(row["difference_ci_low"], row["difference_ci_high"])
-        row["against"] = f"{percent(row['value'])} against {percent(row['baseline_value'])}"
+        write_texts(row)
+        row["against"] = f"{row['value_told']} against {row['baseline_told']}"
         row["count"] = f"{row['n']:,}"
-        row["note"] = "" if known else "no rate to compare"
+        row["note"] = "no rate to compare" if row["difference"] is None else ""
+    base = f"{baseline}: {first['baseline_told']} of {first['baseline_n']:,} {unit}.{table.period}"
     rows = Rows(
         table,
-        tooltip={"difference": "told", "interval": "range", called: "against", unit: "count"},
+        tooltip={
+            "difference": "told",
+            "interval": "range",
+            called: "against",
+            unit: "count",
+            "customers in both": "shared",
+        },
         columns={"difference": "told", unit: "count"},
     )
     drawn = [row for row in table.rows if row["difference"] is not None]
     low = min([-_GRAIN, *(row["difference_ci_low"] for row in drawn)])
     high = max([_GRAIN, *(row["difference_ci_high"] for row in drawn)])
     ends = [_GRAIN * math.floor(low / _GRAIN), _GRAIN * math.ceil(high / _GRAIN)]
+    scaled = "format(100 * datum.value, '.0f')" if first["rate"] in RATES else "datum.label"
     x = alt.X(
         "difference:Q",
         scale=alt.Scale(domain=[round(end, 2) for end in ends], nice=False),
-        axis=axis(labelExpr="(datum.value > 0 ? '+' : '') + format(100 * datum.value, '.0f')", orient=rows.orient),
+        axis=axis(labelExpr=f"(datum.value > 0 ? '+' : '') + {scaled}", orient=rows.orient),
     )
     layers = [
         alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color=INK).encode(x=alt.X("zero:Q")),
@@ -102,9 +101,11 @@ def compare(
         rows.above("← lower", x=alt.XDatum(0), align="right", dx=-8, color=QUIET, level=int(rows.many)),
         rows.above("higher →", x=alt.XDatum(0), align="left", dx=8, color=QUIET, level=int(rows.many)),
     ]
-    reading = "In percentage points. Thin line: confidence interval. Filled dot: the interval leaves out zero."
+    reading = "In percentage points. " * (first["rate"] in RATES)
+    reading += "Thin line: confidence interval. " * ("Thin line" not in notes(table))
+    reading += "Filled dot: the interval leaves out zero."
     described = f"{heading}. {base} {_finding(drawn)}"
-    return finish(layers, title=title(heading, base, reading), description=described, **rows.size)
+    return finish(layers, title=title(heading, base, reading, notes(table)), description=described, **rows.size)
 
 
 def _finding(rows: list[dict[str, Any]]) -> str:

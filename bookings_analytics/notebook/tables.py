@@ -10,17 +10,56 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from bookings_analytics import schema
+from bookings_analytics.charts._palette import OUTCOMES, WAIT_OUTCOMES
 from bookings_analytics.charts._table import read
-from bookings_analytics.wording import NONE, POSITIONS, counted, noun, percent, points, points_span, span
+from bookings_analytics.wording import (
+    NONE,
+    POSITIONS,
+    amount,
+    amount_change,
+    counted,
+    noun,
+    percent,
+    points,
+    points_span,
+    span,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
 _KNOWN: Final = {name: kind for frame in schema.RESULTS for name, kind in frame.items()}
-_ENDS: Final = (("_ci_low", "_ci_high", ", interval"), ("_min", "_max", ", bounds"), ("_low", "_high", ""))
+_ENDS: Final = (
+    ("_ci_low", "_ci_high", ", interval"),
+    ("_min", "_max", ", bounds"),
+    ("_bounds_low", "_bounds_high", ", 95% range"),
+    ("_low", "_high", ""),
+)
+_AMOUNTS: Final = {  # numbers that are no shares, with their decimals
+    "dispersion": 2,
+    "n_effective_customers": 0,
+    "slot_correlation": 2,
+    "day_correlation": 2,
+    "looks_per_day": 1,
+    **{f"{name}{part}": 2 for name in schema.PER_WEEK for part in ("", "_ci_low", "_ci_high", "_max")},
+}
+_VALUES: Final = {**{kind: named for kind, (named, _) in (OUTCOMES | WAIT_OUTCOMES).items()}}
 _CALLED: Final = {
+    "class_day": "day",
+    "late_cancel_rate": "late-cancel rate",
+    "unused_rate": "unused rate",
+    "n_late": "canceled on the class day",
+    "n_ambiguous": "canceled on the class day or before",
+    "n_undated": "not dated",
+    "n_slot_canceled": "class canceled",
+    "n_effective_customers": "effective customers",
+    "looks_per_day": "looks a day",
+    "booked_per_week": "booked a week",
+    "attended_per_week": "attended a week",
+    "attended_per_week_max": "attended a week if all unrecorded were",
+    "n_shared_customers": "customers in both",
     "limit_95": "95% limits",
     "limit_998": "99.8% limits",
     "n_customers_gap_over_14_days": "customers with a gap over 14 days",
@@ -37,6 +76,9 @@ _STYLE: Final = """<style>
 # .gt_right { text-align: right; font-variant-numeric: tabular-nums }
 # .gt_sourcenote { border: 0; font-size: 12px; text-align: left }
 </style>"""
+_FEW_EFFECTIVE: Final = (
+    f"* of fewer than {schema.FEW_CUSTOMERS} effective customers; without these, of fewer than {schema.FEW}"
+)
 _MARK: Final = "\N{NO-BREAK SPACE}*"
 
 
@@ -64,7 +106,8 @@ def table(
 ) -> ShownTable:
     """Show a frame of rates as a table: a row a group, rates in percent, each interval in one column.
 
-    A rate of fewer than 30 is marked with a star. Choose columns with polars' `select` before.
+    A rate of fewer than ten effective customers, or of fewer than 30 where these are not known, is marked with a star.
+    Choose columns with polars' `select` before.
 
     Args:
         rates: What any function of rates returned, or some columns of it.
@@ -102,7 +145,9 @@ def table(
     own = f"table-{hashlib.sha256(texts.write_json().encode()).hexdigest()[:12]}"  # great_tables' differs in every run
     made = GT(texts, id=own).cols_align("left").cols_align("right", numbers)
     if any(_MARK in text for each in columns.values() for text in each):
-        made = made.tab_source_note(f"* of fewer than {schema.FEW}")
+        made = made.tab_source_note(
+            _FEW_EFFECTIVE if "n_effective_customers" in rows[0] else f"* of fewer than {schema.FEW}"
+        )
     return ShownTable(texts, _SHEET.sub(_STYLE.replace("#", f"#{own} "), made.as_raw_html()))
 
 
@@ -111,7 +156,7 @@ def _column(name: str, rows: list[dict[str, Any]], shown: list[str]) -> Iterator
     for low, high, called in _ENDS:
         if name.endswith(low) and (end := name.removesuffix(low) + high) in shown:
             base = name.removesuffix(low)
-            write = points_span if base == "difference" else span
+            write = _writer(base, rows)
             yield _words(base) + called, [write(row[name], row[end]) for row in rows]
             return
         if name.endswith(high) and name.removesuffix(high) + low in shown:
@@ -119,21 +164,51 @@ def _column(name: str, rows: list[dict[str, Any]], shown: list[str]) -> Iterator
     yield _words(name), [_text(name, row) for row in rows]
 
 
+def _writer(base: str, rows: list[dict[str, Any]]) -> Callable[[float | None, float | None], str]:
+    """Choose how the two ends of an interval are written."""
+    if base in schema.PER_WEEK:
+        return lambda low, high: NONE if low is None else f"{amount(low)} to {amount(high)}"
+    if base != "difference":
+        return span
+    if rows[0].get("rate") in schema.PER_WEEK:
+        return lambda low, high: NONE if low is None else f"{amount_change(low)} to {amount_change(high)}"
+    return points_span
+
+
 def _text(name: str, row: Mapping[str, Any]) -> str:
     value = row[name]
     if value is None:
         return NONE
     if not isinstance(value, float):
-        return f"{value:,}" if isinstance(value, int) else POSITIONS.get(value, str(value))
+        return f"{value:,}" if isinstance(value, int) else _said(name, value)
     if name.endswith("_h"):
         return f"{value:,.0f} h"
-    if name == "dispersion":
-        return f"{value:.2f}"
+    share = row.get("rate") is None or row["rate"] in schema.RATES  # of a comparison: else classes a week
     if name == "difference":
-        return f"{points(value)} pp"
-    parts = [row.get(count) for count in (schema.RATES[name].trials if name in schema.RATES else ())]
-    small = bool(parts) and None not in parts and sum(part for part in parts if part is not None) < schema.FEW
-    return percent(value) + _MARK * small
+        return f"{points(value)} pp" if share else amount_change(value)
+    if name in _AMOUNTS or (name in {"value", "baseline_value"} and not share):
+        return f"{value:,.{_AMOUNTS.get(name, 2)}f}" + _MARK * _few(name, row)
+    return percent(value) + _MARK * _few(name, row)
+
+
+def _said(name: str, value: object) -> str:
+    """Write a status or the name of a rate in words."""
+    text = str(value)
+    if name == "rate":
+        facts = (schema.RATES | schema.PER_WEEK).get(text)
+        return facts.label if facts else text
+    return POSITIONS.get(text) or (_VALUES.get(text, text) if name in {"outcome", "wait_outcome"} else text)
+
+
+def _few(name: str, row: Mapping[str, Any]) -> bool:
+    """Check whether a rate is of few effective customers or, where it has none, of few trials."""
+    facts = (schema.RATES | schema.PER_WEEK).get(name)
+    if facts is None:
+        return False
+    if facts.effective and row.get("n_effective_customers") is not None:
+        return bool(row["n_effective_customers"] < schema.FEW_CUSTOMERS)
+    parts = [row.get(count) for count in facts.trials]
+    return None not in parts and sum(part for part in parts if part is not None) < schema.FEW
 
 
 def _words(name: str) -> str:
