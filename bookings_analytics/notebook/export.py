@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import vl_convert
 
-from bookings_analytics.schema import RESERVED
+from bookings_analytics.schema import RESULTS
 from bookings_analytics.wording import drawable, in_csv
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import altair as alt
 
+_KNOWN: Final = {name for frame in RESULTS for name in frame} | {"day", "week", "weekday", "first_day", "last_day"}
 _SCALE: Final = 2  # pixels of the picture for each of the chart's
 _BEFORE_TEXT: Final = 33  # bytes: a PNG's signature and header
 
@@ -94,7 +95,7 @@ def _numbers(spec: Mapping[str, Any]) -> pl.DataFrame:
         raise ValueError("the chart has no data of its own: save the frame that it was made of.")
     widest = max((set(rows[0]) for rows in sets), key=len)
     frame = pl.DataFrame([row for rows in sets if set(rows[0]) == widest for row in rows], infer_schema_length=None)
-    numbers = [name for name in frame.columns if name in RESERVED or name.startswith("n_") or name == "day"]
+    numbers = [name for name in frame.columns if name in _KNOWN or name.startswith("n_")]
     # One of ours has its groups' names, and texts for its tooltips beside the numbers; any other is kept whole.
     if {"group", "name"} <= widest and numbers:
         frame = frame.select(pl.col("name").alias("group"), *numbers).sort("group", maintain_order=True)
