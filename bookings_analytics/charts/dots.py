@@ -134,7 +134,7 @@ def waitlist_conversion(
     """
     table = read(
         rates,
-        schema=[*WAITLIST_CONVERSION, "looks_per_day", "fetch_hours"],
+        schema=WAITLIST_CONVERSION,
         needs=[
             *("n_converted", "n_lapsed", "n_withdrawn", "n_seen_late", "median_fetch_gap_h", "reason"),
             *("conversion_rate", "conversion_rate_ci_low", "conversion_rate_ci_high"),
