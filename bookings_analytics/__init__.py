@@ -29,6 +29,8 @@ from bookings_analytics.errors import (
     ValidationFailedError,
 )
 from bookings_analytics.fetch.cohort import fetch_bookings
+from bookings_analytics.metrics.cancellations import cancellation_notice, cancellations
+from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.class_days import class_days
 from bookings_analytics.metrics.comparisons import before_after, compare
 from bookings_analytics.metrics.funnel import no_show_funnel
@@ -67,6 +69,8 @@ __all__ = [
     "ValidationFailedError",
     "before_after",
     "booking_vs_participation",
+    "cancellation_notice",
+    "cancellations",
     "charts",
     "class_days",
     "classify",
@@ -82,6 +86,7 @@ __all__ = [
     "schema",
     "seats_lost_while_waiting",
     "suppress_small",
+    "waitlist_chances",
     "waitlist_conversion",
 ]
 

@@ -315,6 +315,8 @@ WAITLIST_CONVERSION: Final = pl.Schema(
         **_rate("conversion_rate"),
         **_rate("clear_rate"),
         "median_fetch_gap_h": pl.Float64(),  # hours
+        "looks_per_day": pl.Float64(),  # median of the days on which a customer was fetched at all
+        "fetch_hours": pl.String(),  # local hours of the fetches, such as "04, 12, 18"; null without a time zone
         "reason": pl.String(),  # why conversion_rate is null; null where it is not
     }
 )

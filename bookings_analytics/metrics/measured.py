@@ -5,17 +5,19 @@ One function for each kind of rate; `measured` finds the one that a rate needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
+from bookings_analytics.metrics.cancellations import KINDS, LATE, UNUSED, check_days, counts_of_seats, where_known
 from bookings_analytics.metrics.clustering import (
     LEVELS,
     Level,
     Measure,
+    clustered_totals,
     correlations,
     design_effect_of_ones,
     levels_of,
@@ -75,9 +77,12 @@ def _of_seats(
     m: Measure,
     count_by: Count = counts_of,
 ) -> Measured:
-    totals = counted(rows, groups, m, among=among)
+    needed = ("_recorded", "_held", *((*KINDS,) if count_by is counts_of_seats else ()))
+    sums = {name: nw.col(name).sum() for name in needed}
+    totals = clustered_totals(rows, groups, count_by, [m], sums, among=among)
     slot, day = (nw.col(m(level.name)) for level in LEVELS)
-    recorded = share(nw.col("_recorded"), nw.col("_held")) if m.n == "_recorded" else nw.lit(None, nw.Float64)
+    of_recorded = m.n in {NO_SHOW.n, UNUSED.n}
+    recorded = share(nw.col("_recorded"), nw.col("_held")) if of_recorded else nw.lit(None, nw.Float64)
     totals = with_rates(totals, confidence, value=Rate(*m, m("deff"), m("effective"))).with_columns(
         n=nw.col(m.n),
         recorded_share=recorded,
@@ -101,6 +106,14 @@ def _of_seats(
         if in_two:
             places[level] = per(*PLACE_KEY, frame=dated).join(rho, on="studio", how="left")
     return Measured(totals, per(*CUSTOMER_KEY), units, places)
+
+
+def _of_cancellations(
+    rows: nw.LazyFrame[Any], groups: Groups, confidence: float, *, among: nw.LazyFrame[Any], m: Measure
+) -> Measured:
+    check_days(among)
+    found = _of_seats(rows, groups, confidence, among=among, m=m, count_by=counts_of_seats)
+    return replace(found, totals=where_known(found.totals, "value", "value_ci_low", "value_ci_high"))
 
 
 def _of_customers(
@@ -170,6 +183,8 @@ MEASURING: Final[dict[str, _Measuring]] = {
     "attendance_rate": partial(_of_seats, m=ATTENDED),
     "seat_rate": partial(_of_seats, m=SEATS),
     "cancellation_rate": partial(_of_seats, m=CANCELED),
+    "late_cancel_rate": partial(_of_cancellations, m=LATE),
+    "unused_rate": partial(_of_cancellations, m=UNUSED),
     "booking_rate": partial(_of_customers, hits="n_booked", seats="_held"),
     "participation_rate": partial(_of_customers, hits="n_participated", seats="n_attended"),
     "conversion_rate": partial(_of_waits, cleared=False),

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.metrics.clustering import Measure, cluster_sums, with_design_effects
-from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, lazy, like, merge
+from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, like, merge
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import Rate, with_rates
+from bookings_analytics.metrics.looks import looks
 from bookings_analytics.schema import (
     CUSTOMER_KEY,
     SEATS_LOST_WHILE_WAITING,
@@ -23,7 +24,7 @@ from bookings_analytics.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
 
@@ -50,6 +51,7 @@ def waitlist_conversion(
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
     fetches: IntoFrame | None = None,
+    timezone: str | Mapping[str, str] | None = None,
 ) -> IntoFrameT:
     """Compute which share of the observed waits got a seat, and which share of the waiting lists was cleared.
 
@@ -65,6 +67,8 @@ def waitlist_conversion(
         confidence: Nominal coverage of the intervals.
         fetches: When customers were asked for: FETCHES of `bookings_analytics.schema`. Not on Spark, where Narwhals
             can't measure the time between two instants.
+        timezone: The studio's time zone, such as "Europe/Berlin", or ``{studio: zone}``: for ``fetch_hours`` and the
+            days of ``looks_per_day``, which are UTC's without. With ``fetches`` in polars only.
 
     Returns:
         One row per group: its columns, then WAITLIST_CONVERSION, sorted by group. ``conversion_rate`` is converted /
@@ -72,7 +76,11 @@ def waitlist_conversion(
         ``n_slots`` in which one was converted or lapsed. ``n_pending``, ``n_lost`` and ``n_slot_canceled`` waits are in
         neither, nor are the ``n_seen_late`` first seen after their class. ``reason`` says why ``conversion_rate`` is
         null. ``median_fetch_gap_h``: hours between two successful fetches of one of the group's customers (with a
-        column of the outcomes in ``by``: of those with a booking there); null without ``fetches``.
+        column of the outcomes in ``by``: of those with a booking there); null without ``fetches``. ``looks_per_day``:
+        their successful fetches on a day with any, in the median, those within an hour of each other counted once.
+        ``fetch_hours``: the local hours that have at least a tenth of them, such as "04, 12, 18". Below two looks a
+        day the rate belongs to these hours, which decide whose wait is seen in progress: don't compare it with that of
+        a studio fetched at other hours. `waitlist_chances` does not depend on them.
 
         ``conversion_rate_ci_*``: Wilson with the effective sample size of waits clustered by customer and by slot,
         deff = deff_customer + deff_slot - 1, as the variances of two-way clusters add up in Cameron, Gelbach & Miller
@@ -81,8 +89,9 @@ def waitlist_conversion(
 
     Raises:
         CohortError: The cohorts do not fit the outcomes.
-        TypeError: The frames are on different engines.
-        ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
+        TypeError: The frames are on different engines, or ``timezone`` is given for frames not in polars.
+        ValueError: ``by`` names no column or an ambiguous one, the confidence is not between 0 and 1, or a time zone is
+            missing, does not exist or is given without ``fetches``.
 
     Example:
         >>> import bookings_analytics as ba
@@ -103,12 +112,15 @@ def waitlist_conversion(
         >>> ba.waitlist_conversion(outcomes.filter(pl.col("class_slot_id") == 12))["reason"].item()
         "one snapshot can't show a conversion: each customer was seen at one time only"
     """
+    if timezone is not None and fetches is None:
+        raise ValueError("timezone= is about the hours of the fetches: pass fetches= as well.")
     bookings, groups = read_groups(outcomes, cohorts, by, result=WAITLIST_CONVERSION)
     totals, _ = waits_of(bookings, groups)
     if fetches is None:
-        totals = totals.with_columns(median_fetch_gap_h=nw.lit(None, nw.Float64))
+        unknown = {name: nw.lit(None, nw.Float64) for name in ("median_fetch_gap_h", "looks_per_day")}
+        totals = totals.with_columns(**unknown, fetch_hours=nw.lit(None, nw.String))
     else:
-        totals = merge(groups.by, totals, _median_gaps(fetches, bookings, groups))
+        totals = merge(groups.by, totals, looks(fetches, bookings, groups, timezone))
     result = with_rates(
         totals,
         confidence,
@@ -214,24 +226,6 @@ def _slots(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
         n_slots=nw.when(converted + lapsed > 0).then(1).otherwise(0),
         _cleared=nw.when((converted > 0) & (lapsed == 0)).then(1).otherwise(0),
     )
-
-
-def _median_gaps(fetches: IntoFrame, bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
-    """Find the median hours between two successful fetches of one customer: one row per group."""
-    asked = lazy(fetches)
-    if asked.implementation is not bookings.implementation:
-        raise TypeError(
-            f"the outcomes are on {bookings.implementation.value} and the fetches on {asked.implementation.value}; "
-            "pass both on the same engine."
-        )
-    times = asked.filter(nw.col("outcome") == "ok").select(*CUSTOMER_KEY, "fetched_at").unique()
-    before = nw.col("fetched_at").shift(1).over(*CUSTOMER_KEY, order_by="fetched_at")
-    gaps = times.select(*CUSTOMER_KEY, _gap=(nw.col("fetched_at") - before).dt.total_seconds() / 3600)
-    if groups.own or groups.members is None:
-        gaps = gaps.join(bookings.select(*_each(CUSTOMER_KEY, groups.own)).unique(), on=list(CUSTOMER_KEY))
-    median = nw.col("_gap").median().alias("median_fetch_gap_h")
-    gaps = groups.attach(gaps)
-    return gaps.group_by(*groups.by).agg(median) if groups.by else gaps.select(median)
 
 
 def _each(key: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
