@@ -6,7 +6,8 @@ frames go in by `frame.to_dicts()`. A result is a list of dicts, sorted by its g
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from datetime import timedelta
 from itertools import pairwise
 from math import sqrt
 from statistics import NormalDist, median
@@ -26,6 +27,7 @@ HOLDS = {"CANCELED": 0, "WAITING_LIST": 1, "BOOKED": 2, "BOOKED_WITH_CONFIRMATIO
 STATUSES = ("booking_status", "class_slot_status", "participant_status")
 OUTCOMES = ("attended", "no_show", "unrecorded", "upcoming", "waiting", "canceled", "slot_canceled", "lost")
 WAIT_OUTCOMES = ("converted", "lapsed", "withdrawn", "pending", "slot_canceled", "lost")
+HOUR = timedelta(hours=1)
 COHORT_KEY = ("studio", "customer_id")
 COHORT_COLUMNS = (*COHORT_KEY, "cohort", "plan")  # plan: a column of the analyst's own
 
@@ -290,6 +292,8 @@ def waitlist_conversion(
             **_interval("conversion_rate", group.count("wait_outcome", "converted"), len(judged), deff, confidence),
             **_interval("clear_rate", sum(clear), len(clear), 1.0, confidence),
             "median_fetch_gap_h": None if fetches is None else _median_gap_h(fetches, members),
+            "looks_per_day": None if fetches is None else _looks_per_day(fetches, members),
+            "fetch_hours": None,  # without a time zone
         }
         results.append(result | {"reason": None if judged else _reason(result, group, outcomes)})
     return results
@@ -419,3 +423,15 @@ def _median_gap_h(fetches: Rows, customers: set[tuple[Any, ...]]) -> float | Non
             times = sorted({row["fetched_at"] for row in rows})
             gaps += [(later - earlier).total_seconds() / 3600 for earlier, later in pairwise(times)]
     return median(gaps) if gaps else None
+
+
+def _looks_per_day(fetches: Rows, customers: set[tuple[Any, ...]]) -> float | None:
+    """Fetches of one customer that follow within an hour are one look; over customers and days with any, in UTC."""
+    per_day = []
+    read = [row for row in fetches if row["outcome"] == "ok"]
+    for customer, rows in groups_of(read, "studio", "customer_id").items():
+        if customer in customers:
+            times = sorted({row["fetched_at"] for row in rows})
+            begun = [t for t, before in zip(times, [None, *times], strict=False) if not before or t - before >= HOUR]
+            per_day += Counter(time.date() for time in begun).values()
+    return median(per_day) if per_day else None
