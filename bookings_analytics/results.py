@@ -19,7 +19,7 @@ SETTLED: Final = ["ok", "not_found", "access_disabled", "rejected"]  # asking ag
 
 @dataclass(frozen=True, repr=False)
 class FetchResult:
-    """What a fetch brought.
+    """The outcome of a fetch.
 
     Attributes:
         bookings: `schema.BOOKINGS`, sorted by studio, customer and booking; empty if they went into an archive.
@@ -43,7 +43,9 @@ class FetchResult:
         asked = pl.concat([schema.FETCHES.to_frame(), *fetches])
         missing = cohorts.select(CUSTOMER_KEY).unique().join(pl.concat([asked, skipped]), on=CUSTOMER_KEY, how="anti")
         not_fetched = missing.with_columns(
-            outcome=pl.lit("not_fetched", schema.FETCH_OUTCOME), attempts=pl.lit(0, pl.Int64)
+            outcome=pl.lit("not_fetched", schema.FETCH_OUTCOME),
+            message=pl.lit("Not asked: the fetch ended before."),
+            attempts=pl.lit(0, pl.Int64),
         )
         every = pl.concat([asked, not_fetched], how="diagonal").sort(CUSTOMER_KEY)
         outcomes = pl.concat([every, skipped]).select(*CUSTOMER_KEY, fetch_outcome="outcome")
@@ -69,9 +71,26 @@ class FetchResult:
             parts.append("not read: " + ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()))
         if skipped := self.cohorts.select(CUSTOMER_KEY).n_unique() - self.fetches.height:
             parts.append(f"{skipped:,} not asked, their kept fetch is recent enough")
+        parts += self._unread_studios()
         if never_asked:
             parts.append(f"{never_asked:,} never asked (continue with resume=)")
         return between.join(parts) + "."
+
+    def _unread_studios(self) -> list[str]:
+        """Name, of several studios, those none of whose customers is known to them, with the status they answered."""
+        known = pl.col("fetch_outcome").is_in(["ok", "access_disabled"])
+        by_studio = self.cohorts.group_by("studio").agg(known.any()).sort("studio")
+        if by_studio.height == 1:
+            return []
+        return [
+            f"{studio}: nobody read ({self._status_of(studio)})"
+            for studio, any_known in by_studio.iter_rows()
+            if not any_known
+        ]
+
+    def _status_of(self, studio: str) -> str:
+        statuses = self.fetches.filter(studio=studio)["http_status"].drop_nulls()
+        return "no answer" if statuses.is_empty() else str(statuses.mode().min())
 
     def _counts(self) -> dict[str, int]:
         """Count customers by outcome, in the order of the outcomes' Enum."""

@@ -9,7 +9,6 @@ import stamina
 from hypothesis import HealthCheck, settings
 
 from bookings_analytics import demo
-from bookings_analytics.fetch import rate_limit
 from bookings_analytics.fetch.client import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
@@ -62,10 +61,3 @@ def _no_waits_between_attempts() -> Iterator[None]:
 def studio() -> Iterator[demo.DemoStudio]:
     with demo.serve(limit=None) as studio:
         yield studio
-
-
-@pytest.fixture
-def short_lock_out(monkeypatch: pytest.MonkeyPatch) -> float:
-    """A 429 that names no time closes the gate for this many seconds instead of a minute."""
-    monkeypatch.setattr(rate_limit, "LOCK_OUT", 0.3)
-    return 0.3

@@ -15,6 +15,7 @@ import bookings_analytics as ba
 from bookings_analytics import demo
 from bookings_analytics.fetch import client
 from bookings_analytics.fetch.client import BookingsClient
+from bookings_analytics.fetch.rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,6 @@ FAULTS: dict[str, tuple[dict[str, Any], type[BaseException]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.usefixtures("short_lock_out")
 def test_no_error_of_a_request_shows_it(
     secret: Secret, studio: demo.DemoStudio, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
@@ -100,7 +100,7 @@ def test_no_error_of_a_request_shows_it(
     studio.faults.add(**{"times": None, "headers": {"retry-after": "0"}, **options})
 
     async def ask() -> None:
-        async with BookingsClient(studio) as reader:
+        async with BookingsClient(studio, rate_limit=RateLimit(1000, lock_out=0)) as reader:
             await reader.bookings(17)
 
     with pytest.raises(kind) as raised:
@@ -176,7 +176,7 @@ def test_no_key_that_is_refused_shows() -> None:
 
 def test_no_repr_shows_it(secret: Secret, studio: demo.DemoStudio) -> None:
     result = ba.fetch_bookings([known(studio)], studios=studio, progress=False)
-    reader = BookingsClient(studio)
+    reader = BookingsClient(studio, rate_limit=RateLimit(1000))
     shown = [
         *(studio, vars(studio), studio.api_key, reader, vars(reader), result, result._repr_html_()),
         *(studio.requests, pickle.dumps(result)),

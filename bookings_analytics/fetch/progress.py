@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 # tqdm chose the notebook's bar, whose module is slow to import, so it is asked only where it is there already.
 _IN_NOTEBOOK: Final = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
 
-
-_LINE_EVERY: Final = 30.0  # seconds between two lines where there is no terminal
+LINE_EVERY: Final = 30.0  # seconds between two lines where there is no terminal
 
 
 @contextmanager
-def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Show how many of `total` customers are done: a bar with rate and time left, or plain lines in a log.
+def progress_bar(total: int, *, shown: bool, line_every: float = LINE_EVERY) -> Iterator[Callable[[int], None]]:
+    """Show how many customers are done: a bar with rate and time left, or plain lines in a log.
+
+    Args:
+        total: How many customers there are.
+        shown: Whether to show anything.
+        line_every: Seconds between two lines where there is no terminal.
 
     Yields:
         A function that takes the number done until now.
@@ -40,15 +44,15 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
         with tqdm(**options) as bar:
             yield _updater(bar)
     else:
-        yield _line_writer(total)
+        yield _line_writer(total, line_every)
 
 
-def _line_writer(total: int) -> Callable[[int], None]:
+def _line_writer(total: int, line_every: float) -> Callable[[int], None]:
     written_at = time.monotonic()
 
     def update(done: int) -> None:
         nonlocal written_at
-        if time.monotonic() - written_at >= _LINE_EVERY:
+        if time.monotonic() - written_at >= line_every:
             written_at = time.monotonic()
             sys.stderr.write(f"{done:,} of {total:,} customers\n")
             sys.stderr.flush()

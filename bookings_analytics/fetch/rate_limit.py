@@ -1,8 +1,8 @@
-"""The API's speed limit: one budget of requests and one lock-out gate for each studio and key.
+"""The API's rate limit: the requests of a period, and a gate that closes after a 429, one of both per studio and key.
 
-A request takes a slot before it is sent and gives it back `PERIOD` + `MARGIN` after its *response*. The server counted
-the request somewhere between the two, so no window of `PERIOD`, fixed or sliding, ever holds more requests than
-there are slots. Counting from the sending would be a race with the network; a steady drip would lose what a burst
+A request takes a slot before it is sent and frees it one period (and a margin) after its *response*. The server counted
+the request somewhere between the two, so no window of that length, fixed or sliding, ever holds more requests than
+there are slots. Counting from the sending would be a race with the network; a steady drip would waste what a burst
 may use.
 """
 
@@ -16,24 +16,41 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bookings_analytics.studios import Studio
 
-PERIOD = 60.0  # seconds in which the API counts requests
-MARGIN = 0.1  # seconds on top, for clocks that run unevenly
-LOCK_OUT = 60.0  # seconds to wait after a 429 that names no time
-LONGEST_LOCK_OUT: Final = 300.0  # seconds; no Retry-After is followed beyond
+PERIOD: Final = 60.1  # seconds: the minute in which the API counts, and a margin for clocks that run unevenly
+LOCK_OUT: Final = 60.0  # seconds to wait after a 429 that names no time
+LONGEST_LOCK_OUT: Final = 300.0  # seconds; a longer Retry-After is not followed to its end
 _ALL_IN_FLIGHT: Final = 0.01  # seconds until the next look when every slot waits for its response
 
 
-class Budget:
+class RateLimit:
     """The requests that one studio's API allows in a period, shared by every worker, call and thread of this process.
 
     Args:
-        limit: Requests allowed in `PERIOD`.
+        limit: Requests allowed in a period.
+        period: Seconds from a response until its slot is free again.
+        lock_out: Seconds that the gate stays closed after a 429 that names no time.
+        longest_lock_out: Seconds that the gate stays closed at most, whatever a 429 names.
+        clock: Returns the time in seconds; it must never go back.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        period: float = PERIOD,
+        lock_out: float = LOCK_OUT,
+        longest_lock_out: float = LONGEST_LOCK_OUT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limit = limit
+        self._period = period
+        self._lock_out = lock_out
+        self._longest_lock_out = longest_lock_out
+        self._clock = clock
         self._in_flight = 0
         self._answered: deque[float] = deque()  # when the response of each slot that still counts arrived
         self._closed_until = 0.0
@@ -44,40 +61,49 @@ class Budget:
         while (wait := self._try_to_take()) > 0:  # noqa: ASYNC110 - waits for a time, which no event announces
             await asyncio.sleep(wait)
 
-    def give_back(self) -> None:
-        """Note that the response arrived (or never will): the slot counts for one more period."""
+    def release(self) -> None:
+        """Note that the response arrived, or never will: the slot counts for one more period."""
         with self._lock:
             self._in_flight -= 1
-            self._answered.append(time.monotonic())
+            self._answered.append(self._clock())
 
     def lock_out(self, retry_after: float | None) -> None:
-        """Close the gate for everyone after a 429: for `retry_after` seconds, or `LOCK_OUT` if it is None."""
-        seconds = LOCK_OUT if retry_after is None else min(retry_after, LONGEST_LOCK_OUT)
+        """Close the gate for everyone after a 429.
+
+        Args:
+            retry_after: Seconds that the 429 names; None if it names none.
+        """
+        seconds = self._lock_out if retry_after is None else min(retry_after, self._longest_lock_out)
         with self._lock:
-            self._closed_until = max(self._closed_until, time.monotonic() + seconds)
+            self._closed_until = max(self._closed_until, self._clock() + seconds)
 
     def _try_to_take(self) -> float:
         """Take a slot and return 0, or return how many seconds to wait before the next try."""
         with self._lock:
-            now = time.monotonic()
-            while self._answered and self._answered[0] + PERIOD + MARGIN <= now:
+            now = self._clock()
+            while self._answered and self._answered[0] + self._period <= now:
                 self._answered.popleft()
             if now < self._closed_until:
                 return self._closed_until - now
             if self._in_flight + len(self._answered) < self.limit:
                 self._in_flight += 1
                 return 0.0
-            return self._answered[0] + PERIOD + MARGIN - now if self._answered else _ALL_IN_FLIGHT
+            return self._answered[0] + self._period - now if self._answered else _ALL_IN_FLIGHT
 
 
-_budgets: dict[tuple[str, bytes], Budget] = {}
-_budgets_lock = threading.Lock()
+_of_this_process: dict[tuple[str, bytes], RateLimit] = {}
+_of_this_process_lock = threading.Lock()
 
 
-def budget_of(studio: Studio, requests_per_minute: int) -> Budget:
-    """Give the studio's budget, the same one for the life of the process: two fetches in a row share the limit."""
+def rate_limit_of(studio: Studio, requests_per_minute: int) -> RateLimit:
+    """Return the studio's rate limit, the same one for the life of the process: two fetches in a row share it.
+
+    Args:
+        studio: Whose address and key the limit belongs to.
+        requests_per_minute: What the API allows; it replaces what an earlier call said.
+    """
     digest = hashlib.sha256(studio.api_key.reveal().encode()).digest()
-    with _budgets_lock:
-        budget = _budgets.setdefault((studio.base_url, digest), Budget(requests_per_minute))
-        budget.limit = requests_per_minute
-    return budget
+    with _of_this_process_lock:
+        limit = _of_this_process.setdefault((studio.base_url, digest), RateLimit(requests_per_minute))
+        limit.limit = requests_per_minute
+    return limit

@@ -7,12 +7,16 @@ dicts turns an unknown Enum value, a missing field and a null into a silent null
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
 
 from bookings_analytics.errors import InvalidResponseError, TypedArg
 from bookings_analytics.schema import BookingStatus, ClassSlotStatus, ParticipantStatus
+from bookings_analytics.wording import cleaned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATH: Final = "/v1/classes/booking"
 CUSTOMER_PARAMETER: Final = "customerId"
@@ -20,13 +24,14 @@ KEY_HEADER: Final = "X-API-KEY"
 OPTED_OUT: Final = "customer.access.disabled"  # how the errorCode of a customer who opted out ends
 
 _LONGEST_VALUE_SHOWN: Final = 200
+_LONGEST_VALUE_READ: Final = 10_000  # characters that are masked before what is shown is cut out of them
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # nested without end
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Booking(msgspec.Struct, rename="camel", frozen=True, gc=False):
-    """One booking as the API gives it; fields it may add are ignored."""
+    """One booking as the API returns it; fields it may add are ignored."""
 
     booking_id: Int64
     booking_status: BookingStatus
@@ -38,7 +43,7 @@ class Booking(msgspec.Struct, rename="camel", frozen=True, gc=False):
 
 
 class ErrorData(NamedTuple):
-    """What an error body says, as far as it says it."""
+    """The fields of an error body, as far as they are there."""
 
     message: str
     error_code: str | None = None
@@ -51,8 +56,13 @@ class ErrorData(NamedTuple):
 _bookings_decoder = msgspec.json.Decoder(list[Booking])
 
 
-def decode_bookings(body: bytes, customer_id: int) -> list[Booking]:
+def decode_bookings(body: bytes, customer_id: int, mask: Callable[[str], str] = cleaned) -> list[Booking]:
     """Read the bookings of the customer asked for, or nothing at all.
+
+    Args:
+        body: The answer's body.
+        customer_id: The customer asked for.
+        mask: Makes a text of the answer fit for an error's message.
 
     Raises:
         InvalidResponseError: The body is not JSON in UTF-8, does not follow the specification, names another
@@ -82,34 +92,45 @@ def decode_bookings(body: bytes, customer_id: int) -> list[Booking]:
             seen.add(booking.booking_id)
         return bookings
     # Outside the except block, so that the new error does not drag the decoder's along.
-    raise _located(problem, body, customer_id)
+    raise _located(problem, body, customer_id, mask)
 
 
-def _located(problem: str, body: bytes, customer_id: int) -> InvalidResponseError:
+def _located(problem: str, body: bytes, customer_id: int, mask: Callable[[str], str]) -> InvalidResponseError:
     """Name the place and the value that msgspec stumbled over: its message has the place, only sometimes the value."""
-    said, _, place = problem.partition(" - at `$")
-    said, path = said[:_LONGEST_VALUE_SHOWN], "$" + place.rstrip("`")
+    reason, _, place = problem.partition(" - at `$")
+    reason, path = _start(reason, mask), mask("$" + place.rstrip("`"))
     try:
         value = msgspec.json.decode(body)
     except _UNREADABLE as error:
-        start = repr(body[:_LONGEST_VALUE_SHOWN])[1:]
-        return InvalidResponseError(str(error), customer_id=customer_id, value=start)
+        start = repr(_start(body[:_LONGEST_VALUE_READ].decode("utf-8", "replace"), mask))
+        return InvalidResponseError(mask(str(error)), customer_id=customer_id, value=start)
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         value = value[key or int(index)]
-    if missing := re.search(r"missing required field `(\w+)`", said):
-        return InvalidResponseError(said, customer_id=customer_id, path=f"{path}.{missing[1]}")
-    shown = msgspec.json.encode(value).decode()[:_LONGEST_VALUE_SHOWN]
-    return InvalidResponseError(said, customer_id=customer_id, path=path, value=shown)
+    if missing := re.search(r"missing required field `(\w+)`", reason):
+        return InvalidResponseError(reason, customer_id=customer_id, path=f"{path}.{missing[1]}")
+    shown = _start(msgspec.json.encode(value).decode(), mask)
+    return InvalidResponseError(reason, customer_id=customer_id, path=path, value=shown)
 
 
-def decode_error(body: bytes) -> ErrorData:
-    """Read as much of an error body as is there: it may be empty, HTML, or not what the specification says."""
+def _start(text: str, mask: Callable[[str], str]) -> str:
+    """Return the start of a text, masked before it is cut: half a key is a secret as well."""
+    return mask(text[:_LONGEST_VALUE_READ])[:_LONGEST_VALUE_SHOWN]
+
+
+def decode_error(body: bytes, mask: Callable[[str], str] = cleaned) -> ErrorData:
+    """Read as much of an error body as is there: it may be empty, HTML, or not what the specification says.
+
+    Args:
+        body: The answer's body.
+        mask: Makes a text of the answer fit to be shown.
+    """
     try:
         data = msgspec.json.decode(body)
     except _UNREADABLE:
         data = None
     if not isinstance(data, dict):
-        return ErrorData(body[:_LONGEST_VALUE_SHOWN].decode("utf-8", "replace").strip())
+        return ErrorData(_start(body[:_LONGEST_VALUE_READ].decode("utf-8", "replace"), mask))
+    data = _masked(data, mask)
 
     def text(name: str) -> str | None:
         value = data.get(name)
@@ -130,3 +151,14 @@ def decode_error(body: bytes) -> ErrorData:
             for arg in items("typedArgs")
         ),
     )
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Mask every text of a decoded JSON value, at whatever depth."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [_masked(each, mask) for each in value]
+    if isinstance(value, dict):
+        return {mask(name): _masked(each, mask) for name, each in value.items()}
+    return value
