@@ -35,7 +35,7 @@ def whole_ticks(most: int) -> list[int]:
 
 def title(text: str, *subtitle: str) -> alt.TitleParams:
     """Set the title and the lines under it, flush left."""
-    lines = [line for part in subtitle if part for line in textwrap.wrap(part, 108)]
+    lines = [line for part in subtitle if part for line in textwrap.wrap(part, 102)]
     return alt.TitleParams(
         textwrap.wrap(text, 78), subtitle=lines, anchor="start", frame="bounds", offset=12,
         color=INK, fontSize=15, fontWeight="bold", subtitleColor=QUIET, subtitleFontSize=12, subtitlePadding=6,

@@ -48,14 +48,14 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     Example:
         >>> import polars as pl
         >>> from bookings_analytics import charts
-        >>> from bookings_analytics.metrics import comparisons
+        >>> from bookings_analytics.metrics import funnel
         >>> outcomes = pl.DataFrame({
         ...     "studio": "mitte",
         ...     "customer_id": range(200),
         ...     "class_id": [7] * 100 + [8] * 100,
         ...     "outcome": ["attended"] * 95 + ["no_show"] * 35 + ["attended"] * 70,
         ... })
-        >>> frame = comparisons.no_show_funnel(outcomes, by="class_id")
+        >>> frame = funnel.no_show_funnel(outcomes, by="class_id")
         >>> charts.no_show_funnel(frame, names={7: "Yoga", 8: "Spinning"}).description
         'No-show rate against chance, by class. 200 seats in 2 classes; 18% ... Outside: Yoga, 5%, 5 of 100 seats, ...'
     """
