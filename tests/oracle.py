@@ -427,7 +427,7 @@ def _median_gap_h(fetches: Rows, customers: set[tuple[Any, ...]]) -> float | Non
 
 def _looks_per_day(fetches: Rows, customers: set[tuple[Any, ...]]) -> float | None:
     """Fetches of one customer that follow within an hour are one look; over customers and days with any, in UTC."""
-    per_day = []
+    per_day: list[int] = []
     read = [row for row in fetches if row["outcome"] == "ok"]
     for customer, rows in groups_of(read, "studio", "customer_id").items():
         if customer in customers:
