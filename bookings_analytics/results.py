@@ -39,7 +39,7 @@ class FetchResult:
         fetches: Sequence[pl.DataFrame],
         skipped: pl.DataFrame,
     ) -> FetchResult:
-        """Put the parts of a run together: who was neither asked nor skipped for a kept fetch is not_fetched."""
+        """Assemble the parts of a run: who was neither asked nor skipped for a kept fetch is not_fetched."""
         asked = pl.concat([schema.FETCHES.to_frame(), *fetches])
         missing = cohorts.select(CUSTOMER_KEY).unique().join(pl.concat([asked, skipped]), on=CUSTOMER_KEY, how="anti")
         not_fetched = missing.with_columns(
@@ -56,12 +56,12 @@ class FetchResult:
         )
 
     def settled(self, cohorts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Give the bookings and fetches of those customers of `cohorts` whose answer is final."""
+        """Select the bookings and fetches of those customers of `cohorts` whose answer is final."""
         fetches = self.fetches.join(cohorts, on=CUSTOMER_KEY, how="semi").filter(pl.col("outcome").is_in(SETTLED))
         return self.bookings.join(fetches, on=CUSTOMER_KEY, how="semi"), fetches
 
     def summary(self, *, between: str = "; ") -> str:
-        """Say how many were asked and read, and what could not be read and why."""
+        """Summarize how many were asked and read, and what could not be read and why."""
         counts = self._counts()
         read = counts.pop("ok", 0)
         never_asked = counts.pop("not_fetched", 0)

@@ -202,7 +202,7 @@ def _with_studio(cohorts: pl.DataFrame, studios: Mapping[str, Studio]) -> pl.Dat
 def _run_in_thread(
     job: FetchJob, asked: pl.DataFrame, studios: Mapping[str, Studio], read_before: Sequence[str], *, shown: bool
 ) -> None:
-    """Do the work in a thread with a loop of its own (a notebook's is taken), and raise what ended it, if anything."""
+    """Run the work in a thread with a loop of its own (a notebook's is taken), and raise what ended it, if anything."""
     customers = {
         studios[str(name)]: ids["customer_id"].to_list()
         for (name,), ids in asked.group_by("studio", maintain_order=True)

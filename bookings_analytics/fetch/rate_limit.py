@@ -78,7 +78,7 @@ class RateLimit:
             self._closed_until = max(self._closed_until, self._clock() + seconds)
 
     def _try_to_take(self) -> float:
-        """Take a slot and return 0, or return how many seconds to wait before the next try."""
+        """Reserve a slot and return 0, or return how many seconds to wait before the next try."""
         with self._lock:
             now = self._clock()
             while self._answered and self._answered[0] + self._period <= now:
