@@ -75,7 +75,7 @@ def look(world: World, cohorts: pl.DataFrame, at: datetime, studio: str) -> Fetc
     for customer_id in sorted(listed["customer_id"]):
         answer = world.answer(customer_id, at)
         if isinstance(answer, Refusal):
-            attempts = MAX_ATTEMPTS if answer.status >= 500 else 1  # noqa: PLR2004 - a server's error is tried again
+            attempts = 2 * MAX_ATTEMPTS if answer.status >= 500 else 1  # noqa: PLR2004 - asked once more at the end
             error = (answer.status, answer.error_code, answer.message, answer.trace_id, attempts)
             fetches.append((studio, customer_id, at, _OUTCOMES[answer.status], None, *error))
             continue

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bookings_analytics.cohorts import CohortsSource
     from bookings_analytics.results import FetchResult
 
-_WEEKDAY: Final = pl.Enum(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
 _GROUPS: Final = (2, 12)  # different values of a column that a notebook groups by unasked
 
 
@@ -135,13 +134,13 @@ def load(
         return Loaded(result.cohorts, classify(result.bookings), result.fetches, titles, result=result)
     archive = Archive(archive_path, storage_options=dict(storage_options) if storage_options else None)
     history, fetches = archive.history().collect(), archive.fetches().collect()
-    cohorts, outcomes = archive.cohorts(cohort_file).collect(), classify(history)
+    cohorts = archive.cohorts(cohort_file).collect()
     if timezone is None:
         if first or last:
             raise ConfigurationError("since and until are days in the studio's time: set timezone as well.")
-        return Loaded(cohorts, outcomes, fetches, titles, archive=archive)
+        return Loaded(cohorts, classify(history), fetches, titles, archive=archive)
     days = class_days(history, fetches, timezone=timezone, opens=opens, closes=closes)
-    dated = _with_days(outcomes, days)
+    dated = classify(history, class_days=days, fetches=fetches)
     chosen = dated.filter(pl.lit(True), *_within(first, last))  # noqa: FBT003 - keeps all rows without a period
     if chosen.is_empty() and (first or last):
         known = dated["class_day"].drop_nulls().sort()
@@ -164,15 +163,3 @@ def _within(first: date | None, last: date | None) -> list[pl.Expr]:
     """Build the conditions for a class day in a period; a class without a day is in none."""
     bounds = [pl.col("class_day") >= first] if first else []
     return bounds + ([pl.col("class_day") <= last] if last else [])
-
-
-def _with_days(outcomes: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    dated = outcomes.join(
-        days.select(*schema.SLOT_KEY, "class_day"), on=list(schema.SLOT_KEY), how="left", maintain_order="left"
-    )
-    day = pl.col("class_day")
-    return dated.with_columns(
-        week=day.dt.truncate("1w"),
-        weekday=day.dt.strftime("%a").cast(_WEEKDAY),
-        month=day.dt.truncate("1mo"),
-    )
