@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from bookings_analytics import schema
+from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CUSTOMER_KEY: Final = ("studio", "customer_id")
 SETTLED: Final = ["ok", "not_found", "access_disabled", "rejected"]  # asking again would bring the same answer
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from bookings_analytics.errors import CohortError
+from bookings_analytics.metrics.engines import lazy, like
+from bookings_analytics.metrics.groups import fill_only_studio
 from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
 
 if TYPE_CHECKING:
@@ -68,4 +70,4 @@ def with_studio(cohorts: pl.DataFrame, fetches: pl.DataFrame) -> pl.DataFrame:
             f"row {nameless.arg_true()[0] + 1} of the cohorts names no studio, and the archive has {len(studios)}: "
             f"{', '.join(studios)}. Name one of them in the column studio."
         )
-    return cohorts.with_columns(pl.col("studio").fill_null(studios[0])) if studios else cohorts
+    return like(cohorts, fill_only_studio(lazy(cohorts), studios))

@@ -18,6 +18,8 @@ from bookings_analytics.fetch.job import FetchJob
 from bookings_analytics.fetch.progress import progress_bar
 from bookings_analytics.fetch.rate_limit import rate_limit_of
 from bookings_analytics.fetch.stamps import forward_clock
+from bookings_analytics.metrics.engines import lazy, like
+from bookings_analytics.metrics.groups import fill_only_studio
 from bookings_analytics.results import SETTLED, FetchResult
 from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.studios import Studio
@@ -186,8 +188,7 @@ def _by_name(studios: Sequence[Studio]) -> dict[str, Studio]:
 
 def _with_studio(cohorts: pl.DataFrame, studios: Mapping[str, Studio]) -> pl.DataFrame:
     """Fill in the only studio where none is named; refuse what can't be asked anywhere."""
-    if len(studios) == 1:
-        cohorts = cohorts.with_columns(pl.col("studio").fill_null(next(iter(studios))))
+    cohorts = like(cohorts, fill_only_studio(lazy(cohorts), studios))
     known = ", ".join(map(repr, studios))
     for row, (customer_id, studio) in enumerate(cohorts.select("customer_id", "studio").iter_rows(), start=1):
         if studio not in studios:

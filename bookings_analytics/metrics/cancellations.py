@@ -23,7 +23,7 @@ from bookings_analytics.metrics.clustering import Measure, clustered_totals, eff
 from bookings_analytics.metrics.engines import aggregate, count, like, rows_of
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
-from bookings_analytics.schema import API_WINDOW, CANCELLATION_NOTICE, CANCELLATIONS, SEAT_STATUSES
+from bookings_analytics.schema import API_WINDOW, CANCELLATION_NOTICE, CANCELLATIONS, CUSTOMER_KEY, SEAT_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +175,7 @@ def cancellation_notice(
     last = _DAYS[-1]
     kinds = {f"_n({n})": count(nw.col("_day") == n) for n in _DAYS[:-1]}
     kinds |= {f"_n({last})": count(nw.col("_day") >= last), "_n": count(nw.col("_canceled") == 1)}
-    customers = groups.attach(aggregate(canceled, tuple(dict.fromkeys(("studio", "customer_id", *groups.own))), kinds))
+    customers = groups.attach(aggregate(canceled, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own))), kinds))
     totals = groups.totals(customers, {name: nw.col(name).sum() for name in kinds})
     dated = nw.sum_horizontal(*(f"_n({n})" for n in _DAYS))
     totals = totals.with_columns(_dated=dated).with_columns((nw.col("_n") - nw.col("_dated")).alias("_n(None)"))

@@ -21,7 +21,7 @@ from bookings_analytics.metrics.engines import aggregate, lazy, ordered, rows_of
 from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
@@ -155,6 +155,12 @@ def _places(cohorts: nw.LazyFrame[Any]) -> dict[str, nw.LazyFrame[Any]]:
     return {"cohort": nw.from_native(numbered.group_by("cohort").agg(pl.min("_place")))}
 
 
+def fill_only_studio(cohorts: nw.LazyFrame[Any], studios: Collection[str]) -> nw.LazyFrame[Any]:
+    """Fill in the studio where a list names none and only one can be meant."""
+    only = next(iter(studios), None) if len(studios) == 1 else None
+    return cohorts if only is None else cohorts.with_columns(nw.col("studio").fill_null(only))
+
+
 def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Fill in the studio where the cohorts name none and only one is possible."""
     columns = cohorts.collect_schema().names()
@@ -170,7 +176,7 @@ def _with_studio(cohorts: nw.LazyFrame[Any], outcomes: nw.LazyFrame[Any]) -> nw.
             f"some cohort rows name no studio, and the outcomes come from {len(studios)} ({', '.join(studios)}): a "
             "customer number alone does not say whose customer it is. Fill in the cohorts' column studio."
         )
-    return cohorts.with_columns(nw.col("studio").fill_null(studios[0])) if studios else cohorts
+    return fill_only_studio(cohorts, studios)
 
 
 def _check_by(
