@@ -151,6 +151,7 @@ def _parameters(
     """Collect the notebooks' parameters that the options set."""
     parameters: dict[str, str | None] = {}
     if cohorts is not None:
+        parameters["change"] = None  # the day that notebook 5 names is the made-up studio's
         parameters |= {"cohort_file": _file("--cohorts", cohorts), "class_file": _file("--classes", classes)}
         if archive is None and studio is None:
             raise ConfigurationError(
