@@ -225,7 +225,7 @@ def visit(request: pytest.FixtureRequest, browser: Browser, lab: Lab) -> Iterato
         stored=stored,
         saved=[],
         trusted=any(cell["metadata"].get("trusted", False) for cell in given["content"]["cells"]),
-        fetches="fetch_bookings(" in path.read_text("utf-8"),
+        fetches=any(call in path.read_text("utf-8") for call in ("fetch_bookings(", "base_url=base_url")),
         drawn_as_stored=drawn_as_stored,
         drawn=drawn.count(),
         labels=[
