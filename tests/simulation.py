@@ -97,7 +97,9 @@ class Mood(NamedTuple):
     """What the studios of one simulation have in common: customers, class slots and days with moods of their own.
 
     The correlations are those between two seats of one customer, one slot and one day, before rates are kept within
-    0 and 1. Every customer has eight seats on average, spread over the slots at random; four classes, 28 days.
+    0 and 1. ``customers`` is the number in each cohort; each has eight seats on average, in slots drawn at random
+    from 28 days. ``sizes``: ``geometric``; ``tails``, where one in twenty has sixty seats; ``informative``,
+    where those who miss less than most book twice as much as the others.
     """
 
     rate: float
@@ -106,8 +108,11 @@ class Mood(NamedTuple):
     day: float
     customers: int
     slots: int = 80
+    classes: int = 4
+    cohorts: int = 1
+    sizes: str = "geometric"
 
-    def _around(self, correlation: float, shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+    def _around(self, correlation: float, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
         """Draw by how much rates differ from the mean: beta distributed."""
         if correlation == 0:
             return np.zeros(shape)
@@ -115,41 +120,58 @@ class Mood(NamedTuple):
         drawn: np.ndarray = random.beta(self.rate * strength, (1 - self.rate) * strength, shape) - self.rate
         return drawn
 
-    def draw(self, studios: int, seed: int) -> tuple[pl.DataFrame, float]:
-        """Make the outcomes of so many studios, with class days, and the true rate of them all."""
+    def _seats(self, own: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Draw how many seats each customer has, whose own rate differs by so much from the mean."""
+        if self.sizes == "tails":
+            seats = random.geometric(1 / BOOKINGS_PER_CUSTOMER, own.shape)
+            return np.where(random.random(own.shape) < 0.05, 60, seats)
+        often = 1.5 if self.sizes == "informative" else 1.0
+        mean = np.where(own <= 0, often, often / 2 if often > 1 else 1.0) * BOOKINGS_PER_CUSTOMER
+        return random.geometric(1 / mean)
+
+    def truth(self, seed: int) -> float:
+        """Compute the rate of all seats that there could be, by drawing many."""
         random = np.random.default_rng(seed)
-        days = 28
-        customer = self._around(self.customer, (studios, self.customers), random)
+        own = self._around(self.customer, (1_000_000,), random)
+        seats = self._seats(own, random)
+        p = self.rate + own + self._around(self.slot, own.shape, random) + self._around(self.day, own.shape, random)
+        return float((seats * np.clip(p, 0, 1)).sum() / seats.sum())
+
+    def draw(self, studios: int, seed: int) -> pl.DataFrame:
+        """Make the outcomes of so many studios, with class days and the customers' cohorts."""
+        random = np.random.default_rng(seed)
+        days, people = 28, self.customers * self.cohorts
+        customer = self._around(self.customer, (studios, people), random)
         slot = self._around(self.slot, (studios, self.slots), random)
         day = self._around(self.day, (studios, days), random)
         day_of = np.arange(self.slots) * days // self.slots
-        seats = random.geometric(1 / BOOKINGS_PER_CUSTOMER, (studios, self.customers))
+        seats = self._seats(customer, random)
         studio = np.repeat(np.arange(studios), seats.sum(axis=1))
-        who = np.repeat(np.tile(np.arange(self.customers), studios), seats.ravel())
+        who = np.repeat(np.tile(np.arange(people), studios), seats.ravel())
         which = random.integers(0, self.slots, who.size)
         p = self.rate + customer[studio, who] + slot[studio, which] + day[studio, day_of[which]]
-        missed = random.random(who.size) < p
-        everywhere = np.clip(
-            self.rate
-            + self._around(self.customer, (1, 400_000), random)
-            + self._around(self.slot, (1, 400_000), random)
-            + self._around(self.day, (1, 400_000), random),
-            0,
-            1,
-        )
         dates = pl.Series([date(2025, 3, 3) + timedelta(int(number)) for number in range(days)])
-        table = pl.DataFrame(
+        return pl.DataFrame(
             {
-                "studio": studio,
+                "studio": pl.Series(studio).cast(pl.String).str.zfill(5),
                 "customer_id": who,
+                "cohort": who // self.customers,
                 "class_slot_id": which,
-                "class_id": which % 4,
-                "missed": missed,
+                "class_id": which % self.classes,
+                "outcome": np.where(random.random(who.size) < p, "no_show", "attended"),
                 "class_day": dates[day_of[which]],
             }
-        ).with_columns(
-            studio=pl.col("studio").cast(pl.String).str.zfill(5),
-            outcome=pl.when("missed").then(pl.lit("no_show")).otherwise(pl.lit("attended")),
-            weekday=pl.col("class_day").dt.to_string("%a"),
-        )
-        return table.drop("missed"), float(everywhere.mean())
+        ).with_columns(weekday=pl.col("class_day").dt.to_string("%a"))
+
+
+def noted(outcomes: pl.DataFrame, recorded: float, seed: int, *, hidden: str = "no_show") -> pl.DataFrame:
+    """Forget what became of some seats, so that about this share stays recorded.
+
+    A ``hidden`` outcome is forgotten twice as often as the average seat, the others as seldom as that leaves.
+    """
+    is_hidden = outcomes["outcome"].to_numpy() == hidden
+    lost = np.where(is_hidden, min(1.0, 2 * (1 - recorded)), 0.0)
+    others = max(0.0, (1 - recorded) - lost.mean()) / max(1e-9, float((~is_hidden).mean()))
+    chance = np.where(is_hidden, lost, others)
+    forgotten = pl.lit(np.random.default_rng(seed).random(outcomes.height) < chance)
+    return outcomes.with_columns(outcome=pl.when(forgotten).then(pl.lit("unrecorded")).otherwise("outcome"))

@@ -149,7 +149,7 @@ def test_the_list_of_the_late_studio_is_the_one_its_seed_makes(tmp_path: Path) -
 
 
 def test_what_is_no_demo_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"'cohort' is not a demo data set. Choose cohorts, archive or late"):
+    with pytest.raises(SystemExit, match=r"'cohort' is not a demo data set. Choose cohorts, archive, chances or late"):
         demo_data.main("cohort", str(tmp_path))
 
 
@@ -220,3 +220,22 @@ def test_reading_it_writes_nothing(bundled: Bundled) -> None:
         assert not frame.collect().is_empty()
     assert not stored.coverage(cohorts, by="cohort").is_empty()
     assert files(bundled.folder) == before
+
+
+def test_the_chances_that_notebook_4_shows_are_those_of_the_bundled_archive() -> None:
+    assert_frame_equal(
+        pl.read_csv(DATA / "chances.csv"), demo_data.chances(DEMO.world, nights(WEEKS)), check_dtypes=False
+    )
+
+
+def test_the_chances_are_counted_wait_by_wait() -> None:
+    world, times = DEMO.world, nights(WEEKS)
+    began = {slot.class_slot_id: slot.starts_at.astimezone(BERLIN).date() for slot in world.slots}
+    found: dict[int, list[bool]] = {}
+    for wait in world.waits.filter(pl.col("wait_outcome") != "slot_canceled").rows(named=True):
+        for night in times:
+            if wait["started_at"] <= night < wait["ended_at"]:
+                before = began[wait["class_slot_id"]] - night.astimezone(BERLIN).date()
+                found.setdefault(before.days, []).append(wait["wait_outcome"] == "converted")
+    counted = [(days, len(ended), round(sum(ended) / len(ended), 3)) for days, ended in sorted(found.items())]
+    assert demo_data.chances(world, times).rows() == counted

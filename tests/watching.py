@@ -88,8 +88,11 @@ def truth(world: World, times: list[datetime]) -> pl.DataFrame:
     ).sort(PLACE)
 
 
-def snapshots(world: World, times: list[datetime]) -> pl.DataFrame:
-    """Compute what fetching everybody at those times would, as far as it is of places that somebody waited for."""
+def snapshots(world: World, times: list[datetime], late: timedelta = timedelta()) -> pl.DataFrame:
+    """Compute what fetching everybody at those times would, as far as it is of places that somebody waited for.
+
+    `late`: how long after its end a class is marked as completed.
+    """
     slots = pl.DataFrame(
         [(slot.class_slot_id, slot.starts_at, slot.ends_at, slot.canceled_at) for slot in world.slots],
         schema={"class_slot_id": pl.Int64, **dict.fromkeys(("starts_at", "ends_at", "canceled_at"), schema.TIMESTAMP)},
@@ -101,7 +104,7 @@ def snapshots(world: World, times: list[datetime]) -> pl.DataFrame:
     slot_status = (
         pl.when(pl.col("canceled_at") <= at)
         .then(pl.lit("CANCELED"))
-        .when(pl.col("ends_at") <= at)
+        .when(pl.col("ends_at") + late <= at)
         .then(pl.lit("COMPLETED"))
         .otherwise(pl.lit("PLANNED"))
     )
@@ -125,6 +128,25 @@ def snapshots(world: World, times: list[datetime]) -> pl.DataFrame:
         .select(schema.BOOKINGS.names())
         .cast(schema.BOOKINGS)
     )
+
+
+def log(world: World, times: list[datetime], late: timedelta = timedelta()) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Compute what an archive of those fetches holds of such places: its history and its fetches.
+
+    The history has every row of every snapshot, and one more at the fetch that missed a booking.
+    """
+    shown = snapshots(world, times, late)
+    following = pl.DataFrame({"observed_at": times[:-1], "next": times[1:]}).cast(schema.TIMESTAMP)
+    gone = (
+        shown.sort("observed_at")
+        .unique("booking_id", keep="last", maintain_order=True)
+        .join(following, on="observed_at")
+        .with_columns(observed_at="next", visible=pl.lit(False))  # noqa: FBT003 - a literal
+        .select(shown.columns)
+    )
+    readable = pl.DataFrame({"customer_id": [who for who, person in world.people.items() if person.access == "open"]})
+    fetches = readable.join(_frame(times, "fetched_at"), how="cross")
+    return pl.concat([shown, gone]), fetches.with_columns(studio=pl.lit("demo"), outcome=pl.lit("ok"))
 
 
 def naive(history: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:

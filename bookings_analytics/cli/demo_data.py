@@ -15,7 +15,7 @@ import polars as pl
 from bookings_analytics import schema
 from bookings_analytics.archive import Archive
 from bookings_analytics.demo.refusals import Refusal
-from bookings_analytics.demo.timetable import local
+from bookings_analytics.demo.timetable import TIMEZONE, local
 from bookings_analytics.demo.world import World, make_world
 from bookings_analytics.fetch.client import MAX_ATTEMPTS
 from bookings_analytics.results import FetchResult
@@ -113,11 +113,38 @@ def fill(archive: Archive, world: World, cohorts: pl.DataFrame, times: Iterable[
     archive.forget([1])  # nobody's id: it removes at once what compacting keeps for another day
 
 
+def chances(world: World, times: Iterable[datetime]) -> pl.DataFrame:
+    """Return what really became of the waits that were in progress at nightly looks: the truth of `waitlist_chances`.
+
+    Args:
+        world: What happens at the studio.
+        times: When to look.
+
+    Returns:
+        ``nights_before``, how many nights before the night to the class day; ``n_waits``; ``true_chance``, the share
+        of these waits that ended with a seat. Classes that were canceled are left out.
+    """
+    began = {slot.class_slot_id: slot.starts_at for slot in world.slots}
+    looks = pl.DataFrame({"look": list(times)}, {"look": schema.TIMESTAMP})
+    class_day, night = (
+        moment.dt.convert_time_zone(TIMEZONE.key).dt.date()
+        for moment in (pl.col("class_slot_id").replace_strict(began, return_dtype=schema.TIMESTAMP), pl.col("look"))
+    )
+    return (
+        world.waits.filter(pl.col("wait_outcome") != "slot_canceled")
+        .join_where(looks, pl.col("started_at") <= pl.col("look"), pl.col("ended_at") > pl.col("look"))
+        .group_by(nights_before=(class_day - night).dt.total_days())
+        .agg(n_waits=pl.len(), true_chance=(pl.col("wait_outcome") == "converted").mean().round(3))
+        .sort("nights_before")
+    )
+
+
 def main(what: str, where: str) -> None:
     """Write one of the demo data sets.
 
     Args:
-        what: ``cohorts``, ``archive``, or ``late`` for the list and the archive of the late studio.
+        what: ``cohorts``, ``archive``, ``chances``, the truth of the archive's waits, or ``late`` for the list and the
+            archive of the late studio.
         where: The csv, or the directory.
     """
     match what:
@@ -125,12 +152,14 @@ def main(what: str, where: str) -> None:
             make_world().cohorts.write_csv(where)
         case "archive":
             fill(Archive(where), make_world(), make_world().cohorts, nights(WEEKS), STUDIO)
+        case "chances":
+            chances(make_world(), nights(WEEKS)).write_csv(where)
         case "late":
             Path(where).mkdir(parents=True, exist_ok=True)
             late_cohorts().write_csv(Path(where, "cohorts.csv"))
             fill(Archive(Path(where, "archive")), late_world(), late_cohorts(), nights(LATE_WEEKS), LATE_STUDIO)
         case _:
-            sys.exit(f"{what!r} is not a demo data set. Choose cohorts, archive or late.")
+            sys.exit(f"{what!r} is not a demo data set. Choose cohorts, archive, chances or late.")
 
 
 if __name__ == "__main__":

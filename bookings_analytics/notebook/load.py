@@ -16,7 +16,6 @@ from bookings_analytics.demo import serve
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.lists import read_titles
-from bookings_analytics.metrics.class_days import class_days
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.notebook.renderer import setup
 from bookings_analytics.studios import API_KEY_VARIABLE, Studio
@@ -133,14 +132,13 @@ def load(
         result = fetch_bookings(read_cohorts(cohort_file), studios=studio)
         return Loaded(result.cohorts, classify(result.bookings), result.fetches, titles, result=result)
     archive = Archive(archive_path, storage_options=dict(storage_options) if storage_options else None)
-    history, fetches = archive.history().collect(), archive.fetches().collect()
-    cohorts = archive.cohorts(cohort_file).collect()
+    cohorts, fetches = archive.cohorts(cohort_file).collect(), archive.fetches().collect()
     if timezone is None:
         if first or last:
             raise ConfigurationError("since and until are days in the studio's time: set timezone as well.")
-        return Loaded(cohorts, classify(history), fetches, titles, archive=archive)
-    days = class_days(history, fetches, timezone=timezone, opens=opens, closes=closes)
-    dated = classify(history, class_days=days, fetches=fetches)
+        return Loaded(cohorts, archive.outcomes().frame(), fetches, titles, archive=archive)
+    days = archive.class_days(timezone=timezone, opens=opens, closes=closes)
+    dated = archive.outcomes(class_days=days).frame()
     chosen = dated.filter(pl.lit(True), *_within(first, last))  # noqa: FBT003 - keeps all rows without a period
     if chosen.is_empty() and (first or last):
         known = dated["class_day"].drop_nulls().sort()

@@ -20,7 +20,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from simulation import CELLS, Cell, Mood, alike_classes, covered, simulate
+from simulation import CELLS, Cell, covered, simulate
+from unkind import unkind
 from watching import DAY, WEEK, watch
 
 import bookings_analytics as ba
@@ -57,44 +58,6 @@ def alike(studios: int) -> None:
             rows = ba.compare(outcomes, "no_show_rate", baseline=0, cohorts=listed, by="cohort", simultaneous=True)
             found += rows.select(((pl.col("difference_ci_low") > 0) | (pl.col("difference_ci_high") < 0)).any()).item()
         print(f"| {cell.rate} | {cell.correlation} | {cell.customers} | {groups} | {found / studios:.1%} |", flush=True)
-
-
-def together(studios: int) -> None:
-    print("\n### Classes and days that skip together: the share of 95 % intervals that hold the truth\n")
-    print("| true rate | correlation: customer | slot | day | customers | this library | customers alone | width |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-    moods = [Mood(r, c, s, 0.0, m) for r, c, s, m in product((0.05, 0.2, 0.5), (0.0, 0.3), (0.0, 0.1, 0.3), (30, 300))]
-    moods += [Mood(0.2, c, 0.0, 0.1, m) for c, m in product((0.0, 0.3), (30, 300))]
-    width = pl.col("no_show_rate_ci_high") - pl.col("no_show_rate_ci_low")
-    shares = []
-    for number, mood in enumerate(moods):
-        outcomes, truth = mood.draw(studios, SEED + number)
-        alone = ba.no_shows(outcomes.drop("class_slot_id"), by="studio")
-        ours = ba.no_shows(outcomes if mood.day else outcomes.drop("class_day", "weekday"), by="studio")
-        held, without = (
-            frame.with_columns(truth=truth).select(covered("no_show_rate", "truth")).item() for frame in (ours, alone)
-        )
-        shares.append(held)
-        wider = ours.select(width.mean()).item() / alone.select(width.mean()).item()
-        cells = f"{mood.rate} | {mood.customer} | {mood.slot} | {mood.day} | {mood.customers}"
-        print(f"| {cells} | {held:.1%} | {without:.1%} | {wider:.2f} |", flush=True)
-    print(f"\nMean {sum(shares) / len(shares):.1%}, worst {min(shares):.1%}")
-
-
-def funnels(studios: int) -> None:
-    print("\n### Sixty classes that are all alike: the share outside the funnel's limits\n")
-    print("| true rate | correlation in a customer | customers | outside 95 % | outside 99.8 % |")
-    print("|---:|---:|---:|---:|---:|")
-    for rate, correlation, customers in product((0.05, 0.1, 0.2), (0.0, 0.3), (600, 3000)):
-        cell = Cell(rate, correlation, customers)
-        position = pl.col("position").cast(pl.String)
-        classes = (alike_classes(cell, 60, SEED + studio) for studio in range(studios))
-        outside, far = (
-            pl.concat(ba.no_show_funnel(outcomes, by="class_id") for outcomes in classes)
-            .select((position != "within").mean(), far=position.str.ends_with("_998").mean())
-            .row(0)
-        )
-        print(f"| {rate} | {correlation} | {customers} | {outside:.1%} | {far:.1%} |", flush=True)
 
 
 def waits(studios: int) -> pl.DataFrame:
@@ -139,9 +102,8 @@ def print_waits(table: pl.DataFrame, studios: int) -> None:
 if __name__ == "__main__":
     number = int(sys.argv[1]) if sys.argv[1:] else 1000
     intervals(number)
-    together(number // 5)
+    unkind(number // 5)
     alike(number // 5)
-    funnels(number // 10)
     conversion = waits(number // 10)
     print_waits(conversion, number // 10)
     if sys.argv[2:]:
