@@ -39,6 +39,7 @@ from bookings_analytics.metrics.rates import booking_vs_participation, no_shows,
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.privacy import pseudonymize, suppress_small
 from bookings_analytics.results import FetchResult
+from bookings_analytics.studio_file import read_studios
 from bookings_analytics.studios import Studio
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ __all__ = [
     "outcome_counts",
     "pseudonymize",
     "read_cohorts",
+    "read_studios",
     "schema",
     "seats_lost_while_waiting",
     "suppress_small",

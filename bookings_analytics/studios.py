@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import httpx
 
 from bookings_analytics.errors import ConfigurationError
+from bookings_analytics.metrics.hours import CLOSES, OPENS, clock_time, is_zone
+from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 BASE_URL_VARIABLE: Final = "BOOKINGS_BASE_URL"
 API_KEY_VARIABLE: Final = "BOOKINGS_API_KEY"
-STUDIO_VARIABLE: Final = "BOOKINGS_STUDIO"
+VARIABLES: Final = {
+    "name": "BOOKINGS_STUDIO",
+    "base_url": BASE_URL_VARIABLE,
+    "api_key": API_KEY_VARIABLE,
+    "timezone": "BOOKINGS_TIMEZONE",
+    "opens": "BOOKINGS_OPENS",
+    "closes": "BOOKINGS_CLOSES",
+}
+
+_ENDPOINT: Final = re.compile(r"(/v1(/classes(/booking|/\d+/slots)?)?)?/*$")
+_LONGEST_SHOWN: Final = 40  # characters of a wrong setting
 
 
 class ApiKey:
@@ -44,13 +56,16 @@ class ApiKey:
 
 
 class Studio:
-    """One studio of the API: its name, where it is, and the key to read it.
+    """One studio of the API: its name, where it is, the key to read it, and when it has classes.
 
     Args:
         name: What the studio is called in the `studio` column of every frame.
-        base_url: ``https://<tenant>.open-api.magicline.com``, with or without ``/v1``. Plain http is taken for
-            addresses of this machine only, because the key would travel unencrypted.
+        base_url: ``https://<tenant>.open-api.magicline.com``, with or without ``/v1`` or the endpoint's path behind
+            it. Plain http is taken for addresses of this machine only, because the key would travel unencrypted.
         api_key: The studio's own key. It shows in no repr, log, error or pickle.
+        timezone: Its time zone, such as "Europe/Berlin"; None: not known.
+        opens: Local time before which no class begins.
+        closes: Local time after which no class ends.
 
     Raises:
         ConfigurationError: An argument is missing or can't be used.
@@ -64,18 +79,32 @@ class Studio:
     # Known before __init__ has checked them: a traceback shows a studio that is only half made as well.
     name: str = ""
     base_url: str = ""
+    api_key: ApiKey
+    timezone: str | None = None
+    opens: str = OPENS
+    closes: str = CLOSES
 
-    def __init__(self, name: str | None = None, *, base_url: str | None = None, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timezone: str | None = None,
+        opens: str = OPENS,
+        closes: str = CLOSES,
+    ) -> None:
         # The key leaves this frame's variables first: a traceback with locals must not show it.
         key = None if api_key is None else ApiKey(api_key)
         del api_key
-        self.name = _required(name, "name", STUDIO_VARIABLE)
-        self.base_url = _checked_base_url(_required(base_url, "base_url", BASE_URL_VARIABLE))
-        self.api_key: Final = _checked_key(key)
+        settings = {"name": name, "base_url": base_url, "timezone": timezone, "opens": opens, "closes": closes}
+        self._set(settings, key, lambda setting: f"{setting}= (or {VARIABLES[setting]} with Studio.from_env())")
 
     @classmethod
     def from_env(cls) -> Studio:
         """Make a studio from BOOKINGS_STUDIO, BOOKINGS_BASE_URL and BOOKINGS_API_KEY.
+
+        BOOKINGS_TIMEZONE, BOOKINGS_OPENS and BOOKINGS_CLOSES say when it has classes, if they are set.
 
         Raises:
             ConfigurationError: A variable is not set, or its value can't be used.
@@ -89,60 +118,170 @@ class Studio:
             >>> ba.Studio.from_env().name
             'mitte'
         """
-        return cls(
-            os.environ.get(STUDIO_VARIABLE),
-            base_url=os.environ.get(BASE_URL_VARIABLE),
-            api_key=os.environ.get(API_KEY_VARIABLE),
-        )
+        settings = {name: os.environ.get(variable) for name, variable in VARIABLES.items() if name != "api_key"}
+        return studio_of(settings, ApiKey(os.environ.get(API_KEY_VARIABLE, "")), VARIABLES.__getitem__)
+
+    def _set(self, settings: Mapping[str, Any], key: ApiKey | None, called: Callable[[str], str]) -> None:
+        """Check the settings and take them; `called` writes a setting as whoever set it knows it."""
+        self.name = checked_name(settings.get("name"), called("name"))
+        self.base_url = checked_base_url(settings.get("base_url"), called)
+        self.api_key = _checked_key(key, called("api_key"))
+        self.timezone = checked_zone(settings.get("timezone"), called("timezone"))
+        self.opens = checked_time(settings.get("opens"), called("opens")) or OPENS
+        self.closes = checked_time(settings.get("closes"), called("closes")) or CLOSES
+        check_order(self.opens, self.closes, called)
 
     def __repr__(self) -> str:
         return f"Studio({self.name!r}, base_url={self.base_url!r}, api_key='***')"
 
 
-def _required(value: Any, argument: str, variable: str) -> str:  # noqa: ANN401 - anything an analyst may pass
-    if not isinstance(value, str) or not value.strip():
-        shown = "" if value is None else f", not {value!r}"
+def studio_of(settings: Mapping[str, Any], key: ApiKey | None, called: Callable[[str], str]) -> Studio:
+    """Make a studio of settings that come from elsewhere than a call.
+
+    Args:
+        settings: ``name``, ``base_url``, ``timezone``, ``opens``, ``closes``; what is missing or None is not set.
+        key: The studio's key; None if there is none.
+        called: Writes a setting's name as whoever set it knows it, for errors.
+
+    Raises:
+        ConfigurationError: A setting is missing or can't be used.
+    """
+    studio = Studio.__new__(Studio)
+    studio._set(settings, key, called)  # noqa: SLF001 - what its __init__ does, with other names in its errors
+    return studio
+
+
+def checked_name(value: object, called: str) -> str:
+    """Return a studio's name, trimmed and without what no terminal shows.
+
+    Args:
+        value: What was set.
+        called: What whoever set it calls the setting.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if not isinstance(value, str) or not cleaned(value):
+        raise ConfigurationError(f"A studio needs a name, a text: set {called}{_instead(value)}.")
+    return cleaned(value)
+
+
+def checked_zone(value: object, called: str) -> str | None:
+    """Return the time zone that a setting names; None if it is not set or empty.
+
+    Args:
+        value: What was set.
+        called: What whoever set it calls the setting.
+
+    Raises:
+        ConfigurationError: There is no such time zone.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, str) or not is_zone(value.strip()):
         raise ConfigurationError(
-            f"A studio needs a text as {argument}{shown}: pass {argument}=, "
-            f"or set {variable} and use Studio.from_env()."
+            f"{called}: {_shown(value)} is no time zone. Name one such as Europe/Berlin, in this spelling."
         )
     return value.strip()
 
 
-def _checked_key(key: ApiKey | None) -> ApiKey:
-    if key is None or not isinstance(key.reveal(), str) or not key.reveal().strip():
+def checked_time(value: object, called: str) -> str | None:
+    """Return the time of day that a setting names, ``05:00`` to ``24:00``; None if it is not set or empty.
+
+    Args:
+        value: What was set.
+        called: What whoever set it calls the setting.
+
+    Raises:
+        ConfigurationError: It is no time of day.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        clock_time(value.strip() if isinstance(value, str) else "")
+    except ValueError:
         raise ConfigurationError(
-            f"A studio needs its key: pass api_key=, or set {API_KEY_VARIABLE} and use Studio.from_env()."
+            f"{called}: {_shown(value)} is no time of day. Write it as 06:30, in quotation marks where others are."
+        ) from None
+    return str(value).strip()
+
+
+def check_order(opens: str, closes: str, called: Callable[[str], str]) -> None:
+    """Check that a studio opens before it closes.
+
+    Args:
+        opens: When it opens.
+        closes: When it closes.
+        called: Writes a setting's name as whoever set it knows it.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if clock_time(opens) >= clock_time(closes):
+        raise ConfigurationError(
+            f"{called('opens')} is {opens} and {called('closes')} is {closes}: a studio opens before it closes. "
+            "Swap them, or write 24:00 for midnight."
         )
+
+
+def _instead(value: object) -> str:
+    return "" if value is None or (isinstance(value, str) and not value.strip()) else f", not {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    """Write a value for an error: what is long or no text may be something pasted by mistake, such as a key."""
+    if isinstance(value, str) and len(value) <= _LONGEST_SHOWN:
+        return repr(cleaned(value))
+    return f"a {type(value).__name__}" if not isinstance(value, str) else f"a text of {len(value)} characters"
+
+
+def _checked_key(key: ApiKey | None, called: str) -> ApiKey:
+    if key is None or not isinstance(key.reveal(), str) or not key.reveal().strip():
+        raise ConfigurationError(f"A studio needs its key: set {called}.")
     if not re.fullmatch(r"[\x21-\x7e]+", key.reveal()):
         raise ConfigurationError(
-            "api_key holds a space, a line break or a character that no HTTP header can carry: copy it again, "
-            f"whole, into api_key= or {API_KEY_VARIABLE}."
+            "The key holds a space, a line break or a character that no HTTP header can carry: copy it again, whole, "
+            f"into {called}."
         )
     return key
 
 
-def _checked_base_url(text: str) -> str:
-    def refuse(problem: str) -> NoReturn:
-        # A key pasted into the URL must not come back in the message, so only the argument is named.
-        raise ConfigurationError(
-            f"base_url {problem}. Set base_url= (or {BASE_URL_VARIABLE}) to https://<tenant>.open-api.magicline.com"
-        )
+def checked_base_url(value: object, called: Callable[[str], str]) -> str:
+    """Return the address of a studio's API without the endpoint's path.
 
+    Args:
+        value: What was set.
+        called: Writes a setting's name as whoever set it knows it.
+
+    Raises:
+        ConfigurationError: It is no such address.
+    """
+    label = called("base_url")
+
+    def refuse(problem: str) -> NoReturn:
+        # A key pasted into the URL must not come back in the message, so only the setting is named.
+        raise ConfigurationError(f"The base URL {problem}. Set {label} to https://<tenant>.open-api.magicline.com")
+
+    if not isinstance(value, str) or not value.strip():
+        refuse("is missing")
     url = None
     with suppress(httpx.InvalidURL):
-        url = httpx.URL(text)
+        url = httpx.URL(value.strip())
     if url is None:
         refuse("is not a URL")
     if url.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", url.host):
         refuse("has to start with https:// and name a host")
     if url.port is not None and not 0 < url.port <= 65_535:  # noqa: PLR2004 - the largest port there is
         refuse(f"names port {url.port}, which does not exist")
+    # The endpoint's whole address, pasted from the documentation or a browser, says where the API is as well.
+    path = _ENDPOINT.sub("", url.path)
+    if url.query and path != url.path.rstrip("/") and re.fullmatch(rb"customerId=\d*", url.query):
+        url = url.copy_with(query=None)
     if url.userinfo or url.query or url.fragment:
-        refuse("holds a user, a query or a fragment; the key goes into api_key=")
+        refuse(f"holds a user, a query or a fragment; the key goes into {called('api_key')}")
     if url.scheme == "http" and not is_loopback(url.host):
         refuse(f"is plain http to {url.host}: the key would travel unencrypted, so http is for this machine only")
-    return str(url.copy_with(path=re.sub(r"(/v1)?/*$", "", url.path) or "/")).rstrip("/")
+    return str(url.copy_with(path=path or "/")).rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

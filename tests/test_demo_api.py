@@ -582,7 +582,7 @@ def test_a_time_outside_its_months_is_refused(unlimited: demo.DemoStudio, now: d
 
 
 def test_a_name_that_no_studio_can_have_is_refused_and_nothing_left_open() -> None:
-    with pytest.raises(ConfigurationError, match="needs a text as name"):
+    with pytest.raises(ConfigurationError, match="needs a name"):
         demo.serve(name=" ")
 
 

@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from datetime import time as time_of_day
 from random import Random
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -31,6 +30,7 @@ from bookings_analytics.cli.lock import lock_of
 from bookings_analytics.clock import current_time
 from bookings_analytics.fetch.job import FetchJob
 from bookings_analytics.fetch.rate_limit import RateLimit
+from bookings_analytics.studio_file import ClassHours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +173,7 @@ def fetch(
     return scheduled_fetch.fetch_into_archive(
         ba.read_cohorts(members),
         str(archive),
-        studio=studio,
+        studios=[studio],
         max_age=timedelta(hours=12),
         failures=failures,
         echo=told.append,
@@ -264,20 +264,20 @@ def noon_somewhere() -> ZoneInfo:
     return ZoneInfo(f"Etc/GMT{datetime.now(UTC).hour - 12:+d}")
 
 
-OPENS, CLOSES, MIDNIGHT = time_of_day(6), time_of_day(23), time_of_day(0)
+OPENS, CLOSES, MIDNIGHT = "06:00", "23:00", "24:00"
 
 
 @pytest.mark.parametrize(("opens", "closes"), [(OPENS, CLOSES), (OPENS, MIDNIGHT)])
 def test_a_fetch_while_the_studio_may_be_open_is_pointed_out(
-    studio: demo.DemoStudio, members: Path, tmp_path: Path, opens: time_of_day, closes: time_of_day
+    studio: demo.DemoStudio, members: Path, tmp_path: Path, opens: str, closes: str
 ) -> None:
     told: list[str] = []
     zone = noon_somewhere()
-    fetch(studio, members, tmp_path / "archive", told, hours=(zone, opens, closes))
+    fetch(studio, members, tmp_path / "archive", told, hours=ClassHours(zone.key, opens, closes))
     assert "Class days need one fetch a night" in told[-1]
     assert f"({zone.key})" in told[-1]
     told.clear()
-    fetch(studio, members, tmp_path / "archive", told, hours=(zone, opens, closes))
+    fetch(studio, members, tmp_path / "archive", told, hours=ClassHours(zone.key, opens, closes))
     assert not any("Class days" in line for line in told), "nobody was asked"
 
 
@@ -285,7 +285,7 @@ def test_a_fetch_while_the_studio_is_closed_is_as_it_should_be(
     studio: demo.DemoStudio, members: Path, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    fetch(studio, members, tmp_path / "archive", told, hours=(noon_somewhere(), time_of_day(15), CLOSES))
+    fetch(studio, members, tmp_path / "archive", told, hours=ClassHours(noon_somewhere().key, "15:00", CLOSES))
     assert not any("Class days" in line for line in told)
 
 
@@ -298,11 +298,11 @@ def test_a_fetch_by_day_after_one_at_night_is_as_it_should_be(
     code = scheduled_fetch.fetch_into_archive(
         listed,
         str(tmp_path / "archive"),
-        studio=studio,
+        studios=[studio],
         max_age=timedelta(hours=1),
         failures=None,
         echo=told.append,
-        hours=(noon_somewhere(), OPENS, CLOSES),
+        hours=ClassHours(noon_somewhere().key, OPENS, CLOSES),
     )
     assert code == Exit.DONE
     assert not any("Class days" in line for line in told)

@@ -23,6 +23,11 @@ def studio(**changes: Any) -> Studio:
         ("https://acme.open-api.magicline.com/v1", "https://acme.open-api.magicline.com"),
         (" https://acme.open-api.magicline.com/v1/ ", "https://acme.open-api.magicline.com"),
         ("https://gateway.example/magicline/v1", "https://gateway.example/magicline"),
+        ("https://acme.example/v1/classes", "https://acme.example"),
+        ("https://acme.example/v1/classes/booking/", "https://acme.example"),
+        ("https://acme.example/v1/classes/booking?customerId=17", "https://acme.example"),
+        ("https://acme.example/v1/classes/booking?customerId=", "https://acme.example"),
+        ("https://acme.example/v1/classes/12/slots", "https://acme.example"),
         ("http://127.0.0.1:8765/v1", "http://127.0.0.1:8765"),
         ("http://localhost:8765", "http://localhost:8765"),
         ("http://[::1]:8765", "http://[::1]:8765"),
@@ -45,6 +50,8 @@ def test_the_base_url_is_taken_with_and_without_v1(given: str, used: str) -> Non
         ("https://acme.example:99999", "port 99999"),
         ("https://me:secret@acme.example", "holds a user"),
         ("https://acme.example?key=1", "holds a user, a query"),
+        ("https://acme.example?customerId=17", "holds a user, a query"),
+        ("https://acme.example/v1/classes/booking?customerId=17&key=secret", "holds a user, a query"),
         ("https://[::1", "is not a URL"),
     ],
 )
@@ -89,6 +96,49 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch, va
     monkeypatch.delenv(variable)
     with pytest.raises(ConfigurationError, match=variable):
         Studio.from_env()
+
+
+def test_a_studio_has_a_time_zone_and_hours() -> None:
+    usual, own = studio(), studio(timezone=" Europe/Berlin ", opens="06:30", closes="22:00")
+    assert (usual.timezone, usual.opens, usual.closes) == (None, "05:00", "24:00")
+    assert (own.timezone, own.opens, own.closes) == ("Europe/Berlin", "06:30", "22:00")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *[("timezone", value) for value in ("Berlin", "Europe", "../etc/passwd", "europe/berlin", 1)],
+        *[(hour, value) for hour in ("opens", "closes") for value in ("6:30", "24:01", "late", "06:30:00", 6)],
+    ],
+)
+def test_a_zone_or_an_hour_that_does_not_exist_is_refused_where_it_was_set(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{setting}= \(or BOOKINGS_{setting.upper()} .*is no time"):
+        studio(**{setting: value})
+    for name, text in [("STUDIO", "mitte"), ("BASE_URL", "https://acme.example"), ("API_KEY", KEY)]:
+        monkeypatch.setenv(f"BOOKINGS_{name}", text)
+    monkeypatch.setenv(f"BOOKINGS_{setting.upper()}", str(value))
+    with pytest.raises(ConfigurationError, match=rf"^BOOKINGS_{setting.upper()}: .*is no time"):
+        Studio.from_env()
+
+
+def test_a_studio_opens_before_it_closes() -> None:
+    with pytest.raises(ConfigurationError, match=r"opens= .* is 22:00 and closes= .* is 06:00: .*Swap"):
+        studio(opens="22:00", closes="06:00")
+
+
+def test_the_environment_says_when_it_has_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"STUDIO": "mitte", "BASE_URL": "https://acme.example", "API_KEY": KEY}
+    for name, text in (values | {"TIMEZONE": "Europe/Berlin", "OPENS": "07:00", "CLOSES": ""}).items():
+        monkeypatch.setenv(f"BOOKINGS_{name}", text)
+    made = Studio.from_env()
+    assert (made.timezone, made.opens, made.closes) == ("Europe/Berlin", "07:00", "24:00")
+
+
+@pytest.mark.parametrize(("given", "used"), [(" mit\x1b[31mte\n", "mit[31mte"), ("mitte\nnord", "mitte nord")])
+def test_a_name_is_cleaned(given: str, used: str) -> None:
+    assert studio(name=given).name == used
 
 
 @pytest.mark.parametrize("use", [pickle.dumps, copy.deepcopy])

@@ -15,7 +15,7 @@ from bookings_analytics.schema import CUSTOMER_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bookings_analytics.metrics.class_days import Hours
+    from bookings_analytics.metrics.hours import Hours
 
 
 def coverage(

@@ -12,7 +12,8 @@ from bookings_analytics.archive.coverage import coverage
 from bookings_analytics.archive.frames import ArchiveFrames
 from bookings_analytics.archive.outcomes import ArchiveOutcomes
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
-from bookings_analytics.metrics.class_days import class_days, opening_hours
+from bookings_analytics.metrics.class_days import class_days
+from bookings_analytics.metrics.hours import opening_hours
 from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bookings_analytics.cli.endings import Exit, exit_code, in_command_terms, written_down
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.errors import BookingsError
+from bookings_analytics.studio_file import find_hours, read_studios
 from bookings_analytics.studios import Studio
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 # Imported where they are used: they bring Altair, Delta Lake and what serves HTTP, and a command needs one of these.
 # ruff: noqa: PLC0415
-
-TIMEZONE_VARIABLE: Final = "BOOKINGS_TIMEZONE"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,6 +70,9 @@ def fetch(
     cohorts: Annotated[Path, typer.Option(help="The cohort list: csv, xlsx or parquet.")],
     archive: Annotated[str, typer.Option(help="The archive: a directory, or the URL of an object store.")],
     *,
+    studios: Annotated[
+        Path | None, typer.Option(help="The studios of a chain, a TOML file; default: the one studio of BOOKINGS_*.")
+    ] = None,
     max_age: Annotated[float, typer.Option(min=0, help="Skip customers fetched within this many hours.")] = 12,
     failures: Annotated[
         Path | None, typer.Option(help="Write the customers who could not be fetched, with reasons, to this csv.")
@@ -85,12 +85,16 @@ def fetch(
     sheet: Annotated[str | None, typer.Option(help="The sheet of an xlsx list.")] = None,
     timezone: Annotated[
         str | None,
-        typer.Option(help=f"The studio's time zone (Europe/Berlin); default: {TIMEZONE_VARIABLE} or this machine's."),
+        typer.Option(help="The studio's time zone (Europe/Berlin); default: BOOKINGS_TIMEZONE or this machine's."),
     ] = None,
-    opens: Annotated[str, typer.Option(help="No class begins before this local time.")] = "05:00",
-    closes: Annotated[str, typer.Option(help="No class ends after this local time.")] = "24:00",
+    opens: Annotated[
+        str | None, typer.Option(help="No class begins before this local time; default: BOOKINGS_OPENS or 05:00.")
+    ] = None,
+    closes: Annotated[
+        str | None, typer.Option(help="No class ends after this local time; default: BOOKINGS_CLOSES or 24:00.")
+    ] = None,
 ) -> None:
-    """Fetch into an archive, for a daily schedule; the studio and its key come from the environment.
+    """Fetch into an archive, for a daily schedule; studio and key come from the environment, or from --studios.
 
     Exit code 0: done; unknown customers and those who opted out are no failure. 2: a setting or the key is wrong.
     3: somebody who could have been fetched was not. 4: the network or the API was not there, nobody was fetched.
@@ -98,15 +102,15 @@ def fetch(
     """
     from bookings_analytics.cli.scheduled_fetch import fetch_into_archive
 
-    zone = _zone(timezone or os.environ.get(TIMEZONE_VARIABLE))
+    hours = find_hours(timezone=timezone, opens=opens, closes=closes, studios=studios)
     ending = fetch_into_archive(
         _read_list(cohorts, id_column=id_column, separator=separator, sheet=sheet),
         archive,
-        studio=Studio.from_env(),
+        studios=[Studio.from_env()] if studios is None else read_studios(studios),
         max_age=timedelta(hours=max_age),
         failures=failures,
         wait=timedelta(minutes=wait),
-        hours=(zone, _time("--opens", opens), _time("--closes", closes)),
+        hours=hours,
         echo=typer.echo,
     )
     raise typer.Exit(ending)
@@ -115,20 +119,6 @@ def fetch(
 def _read_list(path: Path, *, id_column: str | None, separator: str | None, sheet: str | None) -> pl.DataFrame:
     columns = None if id_column is None else {id_column: "customer_id"}
     return read_cohorts(path, columns=columns, separator=separator, sheet=sheet)
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-        raise typer.BadParameter(f"{name!r} is no time zone. Name one such as Europe/Berlin.") from error
-
-
-def _time(option: str, text: str) -> time:
-    try:
-        return time.fromisoformat("00:00" if text == "24:00" else text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no time of day. Write {option} 06:30, for instance.") from error
 
 
 @app.command()
@@ -159,21 +149,22 @@ def report(
     ] = None,
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last class day to look at.")] = None,
     timezone: Annotated[
-        str | None, typer.Option(help=f"The studio's time zone (Europe/Berlin); default: {TIMEZONE_VARIABLE}.")
+        str | None, typer.Option(help="The studio's time zone (Europe/Berlin); default: BOOKINGS_TIMEZONE.")
     ] = None,
-    opens: Annotated[str, typer.Option(help="No class begins before this local time.")] = "05:00",
-    closes: Annotated[str, typer.Option(help="No class ends after this local time.")] = "24:00",
+    opens: Annotated[
+        str | None, typer.Option(help="No class begins before this local time; default: BOOKINGS_OPENS or 05:00.")
+    ] = None,
+    closes: Annotated[
+        str | None, typer.Option(help="No class ends after this local time; default: BOOKINGS_CLOSES or 24:00.")
+    ] = None,
     by: Annotated[str | None, typer.Option(help="The column of the cohort list to group by.")] = None,
 ) -> None:
     """Run the notebooks and write each as a page that needs no internet; without options, on the demo data.
 
     With --archive it shows what was kept; with --studio, what the API shows now.
     """
-    from bookings_analytics.report.run import Hours, write_report
+    from bookings_analytics.report.run import write_report
 
-    zone = _zone(timezone or os.environ.get(TIMEZONE_VARIABLE))
-    _time("--opens", opens)
-    _time("--closes", closes)
     write_report(
         folder,
         cohorts=cohorts,
@@ -183,7 +174,7 @@ def report(
         since=since.date() if since else None,
         until=until.date() if until else None,
         by=by,
-        hours=Hours(zone.key if zone else None, opens, closes),
+        hours=find_hours(timezone=timezone, opens=opens, closes=closes),
         tell=typer.echo,
     )
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -23,13 +24,12 @@ from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
 from bookings_analytics.wording import in_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import time
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import FrameType
-    from zoneinfo import ZoneInfo
 
     from bookings_analytics.results import FetchResult
+    from bookings_analytics.studio_file import ClassHours
     from bookings_analytics.studios import Studio
 
 _SECONDS_TO_END: Final = 8.0  # after SIGTERM; whoever sends it waits ten
@@ -52,25 +52,25 @@ def fetch_into_archive(
     cohorts: pl.DataFrame,
     archive: str,
     *,
-    studio: Studio,
+    studios: Sequence[Studio],
     max_age: timedelta,
     failures: Path | None,
     echo: Callable[[str], object],
     wait: timedelta = timedelta(hours=1),
-    hours: tuple[ZoneInfo | None, time, time] | None = None,
+    hours: ClassHours | None = None,
 ) -> Exit:
     """Fetch a cohort list into an archive, after any other fetch into it has ended.
 
     Args:
         cohorts: The cohort list.
         archive: The archive's directory or URL.
-        studio: The studio to fetch from.
+        studios: The studios to fetch from, all at once.
         max_age: Skip customers fetched less than this ago.
         failures: Where to write a csv of the customers who could not be fetched, with the reasons.
         echo: Called with each line for whoever reads the log.
         wait: How long to wait, at most, for another fetch into the archive to end.
-        hours: The studio's time zone (None: this machine's), when it opens and when it closes. A fetch between the two
-            is pointed out unless the night before had one.
+        hours: When the studios have classes, in this machine's time where the zone is not known. A fetch between
+            opening and closing is pointed out unless the night before had one.
 
     Returns:
         How it ended.
@@ -83,7 +83,7 @@ def fetch_into_archive(
     try:
         kept = _CountingArchive(archive)  # refuses what is no archive before a lock file is left beside it
         with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
-            result, stopped_by = _fetch(cohorts, studio, kept, max_age)
+            result, stopped_by = _fetch(cohorts, studios, kept, max_age)
     except StillRunningError as error:
         echo(str(error))
         return Exit.STILL_RUNNING
@@ -102,9 +102,10 @@ def fetch_into_archive(
             f"{added.ahead:,} of these customers have a fetch in the archive that is more than 5 minutes ahead of the "
             "clock. It stays out of every number until then: check this computer's clock."
         )
-    for line in (_until(result, kept), _between(result, kept, hours)):
-        if line:
-            echo(line)
+    if line := _until(result, kept):
+        echo(line)
+    for line in _in_opening_hours(result, kept, hours) if hours else ():
+        echo(line)
     if isinstance(stopped_by, FetchInterrupted):
         asked = result.fetches.filter(pl.col("outcome") != "not_fetched").height
         echo(
@@ -117,11 +118,11 @@ def fetch_into_archive(
 
 
 def _fetch(
-    cohorts: pl.DataFrame, studio: Studio, archive: Archive, max_age: timedelta
+    cohorts: pl.DataFrame, studios: Sequence[Studio], archive: Archive, max_age: timedelta
 ) -> tuple[FetchResult, FetchInterrupted | ApiError | ConnectionFailedError | None]:
     """Fetch, and return what stopped it beside what it brought; a setting that is wrong is raised."""
     try:
-        return fetch_bookings(cohorts, studios=studio, archive=archive, max_age=max_age), None
+        return fetch_bookings(cohorts, studios=studios, archive=archive, max_age=max_age), None
     except (FetchInterrupted, ApiError, ConnectionFailedError) as error:
         if error.result is None or (not isinstance(error, FetchInterrupted) and not is_temporary(error)):
             raise
@@ -157,29 +158,31 @@ def _until(result: FetchResult, archive: Archive) -> str | None:
     return f"Fetch again before {oldest + API_WINDOW:%Y-%m-%d %H:%M} UTC: later, bookings go by unseen."
 
 
-def _between(result: FetchResult, archive: Archive, hours: tuple[ZoneInfo | None, time, time] | None) -> str | None:
-    """Point out a fetch between opens and closes, unless a night just before had one; None otherwise."""
-    first, last = result.fetches["fetched_at"].min(), result.fetches["fetched_at"].max()
-    if hours is None or not isinstance(first, datetime) or not isinstance(last, datetime):
-        return None  # nobody was asked
-    zone, opens, closes = hours
+def _in_opening_hours(result: FetchResult, archive: Archive, hours: ClassHours) -> Iterator[str]:
+    """Point out, for each studio, a fetch between opening and closing, unless a night just before had one."""
+    times = result.fetches.group_by("studio").agg(first=pl.min("fetched_at"), last=pl.max("fetched_at")).drop_nulls()
+    for studio, first, last in times.sort("studio").iter_rows():
+        zone, opens, closes = hours.of(studio)
 
-    def is_open(at: datetime) -> bool:
-        local = at.astimezone(zone).time()
-        return local >= opens and (closes <= opens or local < closes)  # closing at 24:00 is written 00:00
+        def is_open(at: datetime, zone: str | None = zone, opens: str = opens, closes: str = closes) -> bool:
+            return opens <= _local(at, zone) < closes
 
-    if not (is_open(first) or is_open(last)):
-        return None
-    recent = archive.fetches().filter(pl.col("fetched_at") > first - _A_NIGHT_AGO).select("fetched_at").unique()
-    if any(not is_open(at) for at in recent.collect()["fetched_at"]):
-        return None
-    clock = zone.key if zone else "this machine's clock"
-    begun, ended = first.astimezone(zone), last.astimezone(zone)
-    return (
-        f"Fetched between {begun:%H:%M} and {ended:%H:%M} ({clock}), when the studio may be open "
-        f"({opens:%H:%M} to {closes:%H:%M}). Class days need one fetch a night while it is closed: "
-        "schedule one, or set --opens, --closes and --timezone."
-    )
+        if not (is_open(first) or is_open(last)):
+            continue
+        recent = archive.fetches().filter(pl.col("studio") == studio, pl.col("fetched_at") > first - _A_NIGHT_AGO)
+        if not all(is_open(at) for at in recent.select(pl.col("fetched_at").unique()).collect()["fetched_at"]):
+            continue
+        clock = zone or "this machine's clock"
+        yield (
+            f"{studio}: fetched between {_local(first, zone)} and {_local(last, zone)} "
+            f"({clock}), when the studio may be open ({opens} to {closes}). Class days need "
+            "one fetch a night while it is closed: schedule one, or set --opens, --closes and --timezone."
+        )
+
+
+def _local(at: datetime, zone: str | None) -> str:
+    """Write a time of day as the studio's clock shows it."""
+    return f"{at.astimezone(ZoneInfo(zone) if zone else None):%H:%M}"
 
 
 def _check_writable(failures: Path) -> None:

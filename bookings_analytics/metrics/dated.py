@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.class_days import Hours, clock_time, look_beside, looks_of, sightings
+from bookings_analytics.metrics.class_days import look_beside, looks_of, sightings
 from bookings_analytics.metrics.engines import lazy
+from bookings_analytics.metrics.hours import Hours, clock_time
 from bookings_analytics.schema import (
     API_WINDOW,
     BOOKING_KEY,

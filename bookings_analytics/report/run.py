@@ -9,7 +9,7 @@ import sys
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import papermill  # type: ignore[import-untyped] # it has no types
 from jupyter_client.kernelspec import KernelSpecManager
@@ -21,6 +21,7 @@ from bookings_analytics.notebook import bundled
 from bookings_analytics.report.inputs import check_archive, check_list
 from bookings_analytics.report.page import charts_of, page
 from bookings_analytics.report.summary import Entry, index
+from bookings_analytics.studio_file import ClassHours, find_hours
 from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from bookings_analytics.wording import counted
 
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _KERNEL: Final = "python3"
-
-
-class Hours(NamedTuple):
-    """When a studio has classes.
-
-    Attributes:
-        timezone: Its time zone, such as "Europe/Berlin"; None: not known.
-        opens: Local time before which no class begins.
-        closes: Local time after which no class ends.
-    """
-
-    timezone: str | None = None
-    opens: str = "05:00"
-    closes: str = "24:00"
 
 
 class _OwnKernels(AsyncKernelManager):
@@ -61,7 +48,7 @@ def write_report(
     since: date | None = None,
     until: date | None = None,
     by: str | None = None,
-    hours: Hours | None = None,
+    hours: ClassHours | None = None,
     tell: Callable[[str], None],
 ) -> None:
     """Run the bundled notebooks; write a page for each, its charts as pictures for mail, and a first page.
@@ -79,7 +66,7 @@ def write_report(
         since: The first class day to look at; None: the first known.
         until: The last class day to look at; None: the last known.
         by: The column of the cohort list to group by; None: the one that each notebook names.
-        hours: When the studio has classes; needed with an archive.
+        hours: When the studios have classes; with an archive the time zone is needed. None: as the environment says.
         tell: Called with each line about what was written or left out.
 
     Raises:
@@ -95,7 +82,7 @@ def write_report(
         classes=classes,
         days={"since": since, "until": until},
         by=by,
-        hours=hours or Hours(),
+        hours=hours or find_hours(),
     )
     if cohorts is not None or by is not None:
         listed = check_list(cohorts or bundled.bundled() / "data" / "cohorts.csv", by=by)
@@ -126,7 +113,7 @@ def write_report(
     tell(f"{folder / 'index.html'}: {counted(len(entries), 'page')}")
 
 
-def _unfit(names: set[str], given: Mapping[str, str | None]) -> str | None:
+def _unfit(names: set[str], given: Mapping[str, Any]) -> str | None:
     """Explain why a notebook with these parameters can't be about the analyst's own customers; None if it can."""
     if "cohort_file" not in given:
         return None
@@ -146,10 +133,10 @@ def _parameters(
     classes: Path | None,
     days: Mapping[str, date | None],
     by: str | None,
-    hours: Hours,
-) -> dict[str, str | None]:
+    hours: ClassHours,
+) -> dict[str, Any]:
     """Collect the notebooks' parameters that the options set."""
-    parameters: dict[str, str | None] = {}
+    parameters: dict[str, Any] = {}
     if cohorts is not None:
         parameters["change"] = None  # the day that notebook 5 names is the made-up studio's
         parameters |= {"cohort_file": _file("--cohorts", cohorts), "class_file": _file("--classes", classes)}
@@ -176,7 +163,7 @@ def _parameters(
     return parameters
 
 
-def _when(archive: str | None, days: Mapping[str, date | None], hours: Hours) -> dict[str, str | None]:
+def _when(archive: str | None, days: Mapping[str, date | None], hours: ClassHours) -> dict[str, Any]:
     """Collect the parameters about days; only an archive has some."""
     for option, day in days.items():
         if archive is None and day is not None:
@@ -200,7 +187,7 @@ def _file(option: str, path: Path | None) -> str | None:
     return str(path.resolve())
 
 
-def _run(path: Path, parameters: Mapping[str, str | None], folder: Path) -> Mapping[str, Any]:
+def _run(path: Path, parameters: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """Run a notebook in a kernel of this environment, with a bar of its cells in a terminal."""
     try:
         executed: Mapping[str, Any] = papermill.execute_notebook(

@@ -1,0 +1,253 @@
+"""The studios of a chain, read from a file: where each is, when it has classes, and where its key is, never the key."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bookings_analytics.errors import ConfigurationError
+from bookings_analytics.metrics.hours import CLOSES, OPENS
+from bookings_analytics.studios import (
+    VARIABLES,
+    ApiKey,
+    Studio,
+    check_order,
+    checked_base_url,
+    checked_name,
+    checked_time,
+    checked_zone,
+    studio_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FIELDS: Final = ("name", "base_url", "api_key_env", "keyring", "timezone", "opens", "closes")
+_HOURS: Final = {"timezone": checked_zone, "opens": checked_time, "closes": checked_time}
+_DEFAULTS: Final = {"timezone": None, "opens": OPENS, "closes": CLOSES}
+_CAPITALS: Final = re.compile("[A-Z_][A-Z0-9_]*")  # as variables are called; others are taken if they are set
+_EXAMPLE: Final = 'as in name = "mitte"'
+
+
+class ClassHours(NamedTuple):
+    """When studios have classes, as `class_days` takes it: one value for every studio, or each studio's own.
+
+    Attributes:
+        timezone: The time zone, or ``{studio: zone}``; None: not known.
+        opens: Local time before which no class begins, or ``{studio: time}``.
+        closes: Local time after which no class ends, or ``{studio: time}``.
+    """
+
+    timezone: str | dict[str, str] | None
+    opens: str | dict[str, str]
+    closes: str | dict[str, str]
+
+    def of(self, studio: str) -> tuple[str | None, str, str]:
+        """Return one studio's time zone (None: not known), when it opens and when it closes.
+
+        Args:
+            studio: The studio's name.
+        """
+        zone, opens, closes = (value.get(studio) if isinstance(value, dict) else value for value in self)
+        return zone, opens or OPENS, closes or CLOSES
+
+
+def read_studios(path: str | Path) -> list[Studio]:
+    """Read the studios of a chain from a TOML file.
+
+    One ``[[studio]]`` table for each, with ``name`` and ``base_url``; either ``api_key_env``, the environment variable
+    that holds its key, or ``keyring``, the service under which the system's keyring has it for the studio's name (this
+    needs ``bookings-analytics[keyring]``); and, if known, ``timezone``, ``opens`` and ``closes``. A key in the file
+    itself is refused.
+
+    Args:
+        path: The file, in UTF-8.
+
+    Returns:
+        The studios, in the order of the file.
+
+    Raises:
+        ConfigurationError: The file can't be read, holds something else, or a key is not where it says. No message
+            shows what may be a key.
+
+    Examples:
+        >>> import os
+        >>> from pathlib import Path
+        >>> import bookings_analytics as ba
+        >>> _ = Path("studios.toml").write_text('''
+        ... [[studio]]
+        ... name = "mitte"
+        ... base_url = "https://acme.open-api.magicline.com"
+        ... api_key_env = "KEY_MITTE"
+        ... timezone = "Europe/Berlin"
+        ... ''', "utf-8")
+        >>> os.environ["KEY_MITTE"] = "not-a-real-key"
+        >>> ba.read_studios("studios.toml")
+        [Studio('mitte', base_url='https://acme.open-api.magicline.com', api_key='***')]
+    """
+    tables = _tables(Path(path))
+    missing = [
+        f"{variable} (studio {name!r})"
+        for name, table in tables.items()
+        if (variable := table.get("api_key_env")) and not os.environ.get(variable, "").strip()
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"{path} names variables that are not set or empty: {', '.join(missing)}. Set each to its studio's key."
+        )
+    return [_studio(Path(path), name, table) for name, table in tables.items()]
+
+
+def find_hours(
+    *,
+    timezone: str | None = None,
+    opens: str | None = None,
+    closes: str | None = None,
+    studios: str | Path | None = None,
+    options: str = "--",
+) -> ClassHours:
+    """Find out when studios have classes: an option, else the file of studios, else the environment.
+
+    Without any, the time zone is not known, and classes lie between 05:00 and 24:00. No key is read.
+
+    Args:
+        timezone: The time zone that an option names for all studios; None: none does.
+        opens: The same option's local time before which no class begins.
+        closes: The same option's local time after which no class ends.
+        studios: The file of studios, as `read_studios` reads it; None: there is none.
+        options: What stands before an option's name, for errors: ``--`` in a command, nothing in a notebook.
+
+    Raises:
+        ConfigurationError: A time zone or a time does not exist, or the file can't be used; the message names the
+            option, the variable or the file.
+    """
+    tables = {} if studios is None else _tables(Path(studios))
+    found: dict[str, Any] = {}
+    called: dict[str, str] = {}  # where each setting came from
+    for setting, option in (("timezone", timezone), ("opens", opens), ("closes", closes)):
+        check, variable = _HOURS[setting], VARIABLES[setting]
+        called[setting] = options + setting
+        found[setting] = check(option, called[setting])
+        if found[setting] is None:
+            called[setting] = variable
+            found[setting] = check(os.environ.get(variable), variable) or _DEFAULTS[setting]
+            own = {name: value for name, table in tables.items() if (value := table.get(setting) or found[setting])}
+            if any(table.get(setting) for table in tables.values()):
+                called[setting], found[setting] = f"{studios}: {setting}", own
+    hours = ClassHours(**found)
+    for name in tables or [""]:
+        _, first, last = hours.of(name)
+        check_order(first, last, called.__getitem__)
+    return hours
+
+
+def _tables(path: Path) -> dict[str, dict[str, str]]:
+    """Read the settings of each studio, checked as far as that goes without a key."""
+    content = _content(path)
+    if unknown := [name for name in content if name != "studio"]:
+        raise ConfigurationError(f"{path} holds {_field(unknown[0])}: it may hold [[studio]] tables alone. Remove it.")
+    listed = content.get("studio")
+    if not isinstance(listed, list) or not listed or not all(isinstance(table, dict) for table in listed):
+        raise ConfigurationError(f"{path} names no studio: write a table that begins with [[studio]] for each.")
+    tables: dict[str, dict[str, str]] = {}
+    for number, table in enumerate(listed, 1):
+        name = checked_name(table.get("name"), f"name in [[studio]] number {number} of {path}")
+        where = f"{path}, studio {name!r}"
+        if name in tables:
+            raise ConfigurationError(f"{where}: two studios are called that. Call each by a name of its own.")
+        tables[name] = _checked(table, where) | {"name": name}
+    return tables
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        text = path.expanduser().read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{path} can't be read: {error.strerror}. Name the file of studios.") from error
+    except UnicodeDecodeError:
+        problem = "is not in UTF-8: save it as UTF-8"
+    else:
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"\(at [^)]*\)$", str(error))  # no more of it, and not as its cause: it may quote a key
+            problem = f"is not TOML {place[0] if place else ''}: put texts in quotation marks, {_EXAMPLE}"
+    raise ConfigurationError(f"{path} {problem}.")
+
+
+def _checked(table: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Check one studio's settings; no message shows a value that may be a key."""
+    if "api_key" in table:
+        raise ConfigurationError(
+            f"{where}: api_key is not for this file, which others may read. Put the key into an environment variable "
+            "and name that with api_key_env, or into the system's keyring and name its service with keyring. If the "
+            "file was shared, ask the vendor for a new key."
+        )
+    if unknown := [name for name in table if name not in _FIELDS]:
+        raise ConfigurationError(
+            f"{where}: {_field(unknown[0])} is no setting. A studio may have {', '.join(_FIELDS)}."
+        )
+    for setting, value in table.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ConfigurationError(f"{where}: {setting} needs a text in quotation marks, or no line at all.")
+    trimmed = {setting: value.strip() for setting, value in table.items()}
+    if ("api_key_env" in table) == ("keyring" in table):
+        problem = "both api_key_env and keyring" if "keyring" in table else "neither api_key_env nor keyring"
+        raise ConfigurationError(f"{where} has {problem}: name the one place where its key is.")
+    variable = trimmed.get("api_key_env")
+    if variable is not None and not (_CAPITALS.fullmatch(variable) or os.environ.get(variable)):
+        raise ConfigurationError(
+            f"{where}: api_key_env is not the name of an environment variable, such as KEY_MITTE. If it is the key "
+            "itself, put that into a variable, and the variable's name here."
+        )
+
+    def called(setting: str) -> str:
+        return f"{where}: {setting}"
+
+    checked_base_url(trimmed.get("base_url"), called)
+    for setting, check in _HOURS.items():
+        check(trimmed.get(setting), called(setting))
+    check_order(trimmed.get("opens", OPENS), trimmed.get("closes", CLOSES), called)
+    return trimmed
+
+
+def _studio(path: Path, name: str, table: Mapping[str, str]) -> Studio:
+    """Make a studio with its key from where the file says it is."""
+    place = f"{path}, studio {name!r}: "
+    if variable := table.get("api_key_env"):
+        key, origin = ApiKey(os.environ[variable]), f"the variable {variable}"
+    else:
+        key, origin = _from_keyring(table["keyring"], name, place), f"the keyring's service {table['keyring']!r}"
+    return studio_of(table, key, lambda setting: place + (origin if setting == "api_key" else setting))
+
+
+def _from_keyring(service: str, name: str, place: str) -> ApiKey:
+    try:
+        import keyring  # noqa: PLC0415 - an optional extra
+        from keyring.errors import KeyringError  # noqa: PLC0415 - as above
+    except ImportError:
+        raise ConfigurationError(
+            f"{place}keyring needs a package that is not installed. Install bookings-analytics[keyring], or name a "
+            "variable with api_key_env."
+        ) from None
+    try:
+        key = ApiKey(keyring.get_password(service, name) or "")
+    except KeyringError as error:
+        raise ConfigurationError(
+            f"{place}the system's keyring can't be read ({type(error).__name__}). Unlock it, or name a variable with "
+            "api_key_env."
+        ) from None
+    if not key.reveal():
+        raise ConfigurationError(
+            f"{place}the keyring has no key for the service {service!r} and the user {name!r}. Add it: "
+            f"keyring set {service!r} {name!r}"
+        )
+    return key
+
+
+def _field(name: str) -> str:
+    """Write the name of a field that nobody knows, as far as it can be one."""
+    return repr(name) if re.fullmatch(r"[\w-]{1,30}", name) else "a field of another name"
