@@ -76,8 +76,10 @@ def read_studios(path: str | Path) -> list[Studio]:
     Examples:
         >>> import os
         >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
         >>> import bookings_analytics as ba
-        >>> _ = Path("studios.toml").write_text('''
+        >>> file = Path(mkdtemp(), "studios.toml")
+        >>> _ = file.write_text('''
         ... [[studio]]
         ... name = "mitte"
         ... base_url = "https://acme.open-api.magicline.com"
@@ -85,7 +87,7 @@ def read_studios(path: str | Path) -> list[Studio]:
         ... timezone = "Europe/Berlin"
         ... ''', "utf-8")
         >>> os.environ["KEY_MITTE"] = "not-a-real-key"
-        >>> ba.read_studios("studios.toml")
+        >>> ba.read_studios(file)
         [Studio('mitte', base_url='https://acme.open-api.magicline.com', api_key='***')]
     """
     tables = _tables(Path(path))
