@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookings_analytics import CohortError, read_cohorts, schema
-from bookings_analytics.lists import read_titles
+from bookings_analytics.cohorts import read_titles
 
 if TYPE_CHECKING:
     from pathlib import Path

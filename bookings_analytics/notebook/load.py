@@ -11,11 +11,10 @@ import polars as pl
 
 from bookings_analytics import schema
 from bookings_analytics.archive import Archive
-from bookings_analytics.cohorts import read_cohorts
+from bookings_analytics.cohorts import read_cohorts, read_titles
 from bookings_analytics.demo import serve
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.fetch import fetch_bookings
-from bookings_analytics.lists import read_titles
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.notebook.renderer import setup
 from bookings_analytics.studios import API_KEY_VARIABLE, Studio

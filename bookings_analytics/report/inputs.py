@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from bookings_analytics.archive import Archive
-from bookings_analytics.cohorts import read_cohorts
+from bookings_analytics.cohorts import read_cohorts, read_titles
 from bookings_analytics.errors import ConfigurationError
-from bookings_analytics.lists import read_titles
 from bookings_analytics.schema import API_WINDOW
 
 if TYPE_CHECKING:

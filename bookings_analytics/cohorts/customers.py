@@ -14,8 +14,8 @@ import polars as pl
 from narwhals.typing import IntoFrame
 
 from bookings_analytics import schema
+from bookings_analytics.cohorts.lists import ReadList, read_list
 from bookings_analytics.errors import CohortError
-from bookings_analytics.lists import ReadList, read_list
 
 CohortsSource: TypeAlias = str | Path | IntoFrame | Iterable[int]
 
