@@ -170,8 +170,9 @@ def noted(outcomes: pl.DataFrame, recorded: float, seed: int, *, hidden: str = "
     A ``hidden`` outcome is forgotten twice as often as the average seat, the others as seldom as that leaves.
     """
     is_hidden = outcomes["outcome"].to_numpy() == hidden
-    lost = np.where(is_hidden, min(1.0, 2 * (1 - recorded)), 0.0)
-    others = max(0.0, (1 - recorded) - lost.mean()) / max(1e-9, float((~is_hidden).mean()))
+    share = float(is_hidden.mean())
+    lost = min(1.0, 2 * (1 - recorded), (1 - recorded) / share)
+    others = (1 - recorded - lost * share) / (1 - share)
     chance = np.where(is_hidden, lost, others)
     forgotten = pl.lit(np.random.default_rng(seed).random(outcomes.height) < chance)
     return outcomes.with_columns(outcome=pl.when(forgotten).then(pl.lit("unrecorded")).otherwise("outcome"))
