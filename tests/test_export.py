@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -16,7 +18,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from bookings_analytics import charts, schema
-from bookings_analytics.notebook import save
+from bookings_analytics.notebook import save, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +64,119 @@ def test_an_svg_carries_title_and_finding(chart: alt.LayerChart, tmp_path: Path)
     assert root[1].text == chart.to_dict()["description"]
 
 
+def test_a_pdf_is_one(chart: alt.LayerChart, tmp_path: Path) -> None:
+    save(chart, tmp_path / "seats.pdf")
+    assert (tmp_path / "seats.pdf").read_bytes().startswith(b"%PDF-")
+
+
+@dataclass(frozen=True)
+class Book:
+    """A sheet as a spreadsheet reads it: its cells, their number formats, and what is frozen."""
+
+    cells: list[list[str | float | None]]
+    formats: list[list[str]]
+    frozen: int
+    name: str
+    formulas: bool
+
+
+def read_book(path: Path) -> Book:
+    """Read the first sheet of an xlsx file by its XML alone: what is a number there, and how it is shown."""
+    main = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    with zipfile.ZipFile(path) as parts:
+        sheet, styles, shared, book = (
+            ET.fromstring(parts.read(f"xl/{name}.xml"))
+            for name in ("worksheets/sheet1", "styles", "sharedStrings", "workbook")
+        )
+    texts = ["".join(part.itertext()) for part in shared]
+    own = {int(each.get("numFmtId", 0)): each.get("formatCode", "") for each in styles.iter(f"{main}numFmt")}
+    builtin = {0: "", 2: "0.00", 3: "#,##0", 9: "0%", 10: "0.00%"} | own
+    looks = [builtin[int(each.get("numFmtId", 0))] for each in styles.find(f"{main}cellXfs") or ()]
+    cells: list[list[str | float | None]] = []
+    formats: list[list[str]] = []
+    for row in sheet.iter(f"{main}row"):
+        cells.append([])
+        formats.append([])
+        for cell in row:
+            value = cell.findtext(f"{main}v")
+            known = None if value is None else texts[int(value)] if cell.get("t") == "s" else float(value)
+            cells[-1].append(known)
+            formats[-1].append(looks[int(cell.get("s", 0))])
+    pane = sheet.find(f".//{main}pane")
+    return Book(
+        cells,
+        formats,
+        int(pane.get("ySplit", 0)) if pane is not None else 0,
+        next(book.iter(f"{main}sheet")).get("name", ""),
+        any(True for _ in sheet.iter(f"{main}f")),
+    )
+
+
+RATES = pl.DataFrame(
+    {
+        "cohort": ["=HYPERLINK(1)", "Größe & Co"],
+        "n_attended": [1200, 20],
+        "n_no_show": [34, 0],
+        "no_show_rate": [34 / 1234, None],
+        "no_show_rate_ci_low": [0.001, None],
+        "no_show_rate_ci_high": [0.04, None],
+        "n_effective_customers": [212.4, 3.0],
+        "first_day": [date(2026, 5, 4)] * 2,
+        "last_day": [date(2026, 5, 31)] * 2,
+    }
+)
+
+
+@pytest.mark.parametrize("as_table", [True, False])
+def test_a_workbook_of_a_table_has_period_and_base_on_top_and_numbers_as_numbers(
+    tmp_path: Path, *, as_table: bool
+) -> None:
+    save(table(RATES, title="No-shows/by: cohort") if as_table else RATES, tmp_path / "rates.xlsx")
+    book = read_book(tmp_path / "rates.xlsx")
+
+    title = "No-shows/by: cohort" if as_table else "Attended, by cohort"
+    assert [row[0] for row in book.cells[:3]] == [title, "4 May to 31 May 2026.", "1,254 seats in 2 cohorts."]
+    assert book.name == title.replace("/", " ").replace(":", " ")
+    header, first, second = book.cells[3:]
+    assert header == [
+        *("cohort", "attended", "no-show", "no-show rate", "no-show rate, interval from"),
+        *("no-show rate, interval to", "effective customers"),
+    ]
+    assert first == ["=HYPERLINK(1)", 1200, 34, pytest.approx(34 / 1234), 0.001, 0.04, 212.4]
+    assert second == ["Größe & Co", 20, 0, None, None, None, 3]
+    assert book.formats[4] == ["", "#,##0", "#,##0", "0.0%", "0.0%", "0.0%", "0.00"]
+    assert book.frozen == 5, "three rows, an empty one, the header"
+    assert not book.formulas
+
+
+def test_a_workbook_of_a_chart_has_its_title_its_subtitle_and_its_numbers(tmp_path: Path) -> None:
+    counts = pl.DataFrame({"outcome": ["attended", "canceled"], "n": [2, 1], "share": [2 / 3, 1 / 3]})
+    save(charts.outcome_counts(counts), tmp_path / "mix.xlsx")
+    book = read_book(tmp_path / "mix.xlsx")
+
+    assert [row[0] for row in book.cells[:3]] == [
+        *("What became of bookings", "3 requests.", "Thin bars: fewer than 30 requests.")
+    ]
+    shares = {row[1]: row[2] for row in book.cells[4:]}
+    assert shares == {"attended": pytest.approx(2 / 3), "canceled": pytest.approx(1 / 3)}
+
+
+def test_a_csv_of_a_table_has_the_lists_names_and_plain_numbers(tmp_path: Path) -> None:
+    save(table(RATES), tmp_path / "rates.csv")
+    assert (tmp_path / "rates.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    read = pl.read_csv(tmp_path / "rates.csv")
+    assert read["cohort"].to_list() == ["'=HYPERLINK(1)", "Größe & Co"]
+    assert read["attended"].to_list() == [1200, 20]
+    assert read["no-show rate"].to_list() == [pytest.approx(34 / 1234), None]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_a_table_is_no_picture(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(ValueError, match=rf"a table can't be saved as \.{ending}: use \.csv or \.xlsx"):
+        save(RATES, tmp_path / f"rates.{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_csv_has_a_row_a_group_with_its_numbers(chart: alt.LayerChart, tmp_path: Path) -> None:
     save(chart, tmp_path / "seats.csv")
     read = pl.read_csv(tmp_path / "seats.csv").rows()
@@ -104,9 +219,9 @@ def test_an_analysts_own_chart_is_saved_whole(tmp_path: Path) -> None:
     assert ET.parse(tmp_path / "own.svg").getroot()[0].text == "two lines"
 
 
-@pytest.mark.parametrize("name", ["chart.pdf", "chart"])
+@pytest.mark.parametrize("name", ["chart.docx", "chart"])
 def test_another_ending_is_refused(chart: alt.LayerChart, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"use \.png, \.svg or \.csv"):
+    with pytest.raises(ValueError, match=r"use \.png, \.svg or \.pdf .*, \.csv or \.xlsx"):
         save(chart, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

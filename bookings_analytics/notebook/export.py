@@ -1,4 +1,4 @@
-"""A chart as a file: a picture that says its title and finding, or the numbers behind it."""
+"""Charts and tables as files: a picture that says its title and finding, or the numbers."""
 
 from __future__ import annotations
 
@@ -8,58 +8,107 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import altair as alt
 import polars as pl
 import vl_convert
 
+from bookings_analytics.notebook._columns import KNOWN
+from bookings_analytics.notebook.sheets import Column, Sheet, columns_of, write_workbook
+from bookings_analytics.notebook.tables import ShownTable, table
 from bookings_analytics.schema import RESULTS
 from bookings_analytics.wording import drawable, in_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import altair as alt
+    from narwhals.typing import IntoFrame
 
-_KNOWN: Final = {name for frame in RESULTS for name in frame} | {"day", "week", "weekday", "first_day", "last_day"}
+_OURS: Final = {name for frame in RESULTS for name in frame} | {"day", "week", "weekday", "first_day", "last_day"}
+_PICTURES: Final = (".png", ".svg", ".pdf")
+_NUMBERS: Final = (".csv", ".xlsx")
 _SCALE: Final = 2  # pixels of the picture for each of the chart's
 _BEFORE_TEXT: Final = 33  # bytes: a PNG's signature and header
 
 
-def save(chart: alt.TopLevelMixin, path: str | Path) -> None:
-    """Save a chart: as a picture (``.png``, ``.svg``) that carries its title and finding, or its numbers (``.csv``).
+def save(shown: alt.TopLevelMixin | ShownTable | IntoFrame, path: str | Path) -> None:
+    """Save a chart as a picture, or a chart, a table or a frame of rates as numbers; the file's ending decides.
 
-    The numbers are those of its marks: a row for each group, with every count, rate and interval. A csv opens in any
-    spreadsheet: it is UTF-8 with a mark that says so, and a text that would be taken for a formula starts with ``'``.
+    ``.png``, ``.svg``, ``.pdf``: a chart as a picture; a png and an svg carry its title and finding for those who can't
+    see it. ``.csv``, ``.xlsx``: the numbers, a row for each group, with every count, rate and interval, and the groups'
+    names as the list has them. A csv is UTF-8 with a mark that says so, and a text that would be taken for a formula
+    starts with ``'``. In a workbook title, period and base stand on top, shares are in percent,
+    and the header stays in sight.
 
     Args:
-        chart: Any Altair chart.
-        path: Where to; what stands there is replaced. Its ending says what is wanted.
+        shown: Any Altair chart, what `table` returned, or a frame of rates.
+        path: The file; what stands there is replaced.
 
     Raises:
-        ValueError: The ending is another one, or the chart has no data of its own for a csv.
+        ValueError: The ending is another one, a table is to be a picture, or the chart has no data of its own.
 
     Example:
         >>> import tempfile
         >>> import polars as pl
         >>> from bookings_analytics import charts
-        >>> chart = charts.seats_lost_while_waiting(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))
+        >>> frame = pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(chart, f"{folder}/seats.csv")
+        ...     save(charts.seats_lost_while_waiting(frame), f"{folder}/seats.csv")
+        ...     save(frame, f"{folder}/seats.xlsx")
         ...     print(Path(folder, "seats.csv").read_text("utf-8-sig").splitlines()[0])
         group,n_seats,n_slots
     """
     path = Path(path)
-    spec = drawable(chart.to_dict())
-    match path.suffix.lower():
+    ending = path.suffix.lower()
+    if ending not in (*_PICTURES, *_NUMBERS):
+        raise ValueError(
+            f"nothing can be saved as {ending or 'a file without an ending'}: use .png, .svg or .pdf for a picture, "
+            ".csv or .xlsx for numbers."
+        )
+    if not isinstance(shown, alt.TopLevelMixin):
+        _save_table(shown if isinstance(shown, ShownTable) else table(shown), path, ending)
+        return
+    spec = drawable(shown.to_dict())
+    match ending:
         case ".png":
             path.write_bytes(with_texts(vl_convert.vegalite_to_png(spec, scale=_SCALE), spec))
         case ".svg":
             path.write_text(_with_title(vl_convert.vegalite_to_svg(spec), spec), "utf-8")
+        case ".pdf":
+            path.write_bytes(vl_convert.vegalite_to_pdf(spec))
         case ".csv":
-            path.write_bytes(codecs.BOM_UTF8 + _numbers(spec).write_csv().encode())
-        case other:
-            raise ValueError(
-                f"a chart can't be saved as {other or 'a file without an ending'}: use .png, .svg or .csv."
-            )
+            path.write_bytes(_as_csv(_numbers(spec)))
+        case _:
+            write_workbook(path, [_sheet(spec)])
+
+
+def _save_table(shown: ShownTable, path: Path, ending: str) -> None:
+    if ending in _PICTURES:
+        raise ValueError(f"a table can't be saved as {ending}: use .csv or .xlsx, or save its chart.")
+    if ending == ".xlsx":
+        write_workbook(path, [shown.sheet])
+        return
+    columns = {column.heading: list(column.values) for column in shown.sheet.columns}
+    path.write_bytes(_as_csv(pl.DataFrame(columns, strict=False)))
+
+
+def _as_csv(frame: pl.DataFrame) -> bytes:
+    texts = pl.col(pl.String).map_elements(in_csv, return_dtype=pl.String)
+    return codecs.BOM_UTF8 + frame.with_columns(texts).rename(in_csv).write_csv().encode()
+
+
+def _sheet(spec: Mapping[str, Any]) -> Sheet:
+    """Make a sheet of a chart's numbers, under its title and subtitle."""
+    frame = _numbers(spec)
+    rows = frame.rows(named=True)
+    known = [name for name in frame.columns if name in KNOWN]
+    rest = [
+        Column(name, "text" if frame.schema[name] == pl.String else "amount", frame[name].to_list())
+        for name in frame.columns
+        if name not in KNOWN
+    ]
+    subtitle = spec["title"].get("subtitle", []) if isinstance(spec.get("title"), dict) else []
+    lines = [subtitle] if isinstance(subtitle, str) else subtitle
+    return Sheet(_title(spec), lines, [*rest, *columns_of(rows, [], known, {})])
 
 
 def _title(spec: Mapping[str, Any]) -> str:
@@ -95,9 +144,8 @@ def _numbers(spec: Mapping[str, Any]) -> pl.DataFrame:
         raise ValueError("the chart has no data of its own: save the frame that it was made of.")
     widest = max((set(rows[0]) for rows in sets), key=len)
     frame = pl.DataFrame([row for rows in sets if set(rows[0]) == widest for row in rows], infer_schema_length=None)
-    numbers = [name for name in frame.columns if name in _KNOWN or name.startswith("n_")]
+    numbers = [name for name in frame.columns if name in _OURS or name.startswith("n_")]
     # One of ours has its groups' names, and texts for its tooltips beside the numbers; any other is kept whole.
     if {"group", "name"} <= widest and numbers:
         frame = frame.select(pl.col("name").alias("group"), *numbers).sort("group", maintain_order=True)
-    texts = pl.col(pl.String).map_elements(in_csv, return_dtype=pl.String)
-    return frame.with_columns(texts).rename(in_csv)
+    return frame
