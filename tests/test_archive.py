@@ -15,7 +15,7 @@ from snapshots import Answer, Bookings, at, booking, fetch, result
 
 import bookings_analytics as ba
 from bookings_analytics import schema
-from bookings_analytics.archive import Archive, maintenance, snapshot
+from bookings_analytics.archive import Archive, buckets, layout, maintenance
 from bookings_analytics.archive.changes import Added
 from bookings_analytics.archive.integrity import SUMS
 
@@ -445,7 +445,7 @@ def test_another_delta_table_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_an_archive_of_a_newer_format_is_refused_and_left_alone(archive: Archive, tmp_path: Path) -> None:
     archive.add(result(at(0), {1: {10: "BOOKED"}}))
     table = DeltaTable(tmp_path / "archive")
-    table.alter.set_table_properties({"bookings_analytics.format": "2"}, raise_if_not_exists=False)
+    table.alter.set_table_properties({"bookings_analytics.format": "3"}, raise_if_not_exists=False)
     before = sorted(tmp_path.rglob("*"))
     for use in (
         lambda: Archive(tmp_path / "archive"),
@@ -455,7 +455,7 @@ def test_an_archive_of_a_newer_format_is_refused_and_left_alone(archive: Archive
         lambda: archive.forget([1]),
         lambda: archive.add(result(at(1), {1: {}})),
     ):
-        with pytest.raises(ba.ArchiveError, match="is of format 2, and this version knows 1"):
+        with pytest.raises(ba.ArchiveError, match="is of format 3, and this version knows 2"):
             use()
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -560,7 +560,10 @@ def test_any_course_of_fetches_reads_as_the_snapshots_do(steps: list[Fetched | s
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(maintenance, "RENEWED_EVERY", 2)
         patch.setattr(maintenance, "_COMPACTED_EVERY", 5)
-        patch.setattr(snapshot, "_ROWS_AT_ONCE", 3)
+        patch.setattr(layout, "CUSTOMERS", 1)
+        patch.setattr(layout, "LEAST_WIDTH", 1)
+        patch.setattr(layout, "LATEST_ROWS", (2, 5))
+        patch.setattr(buckets, "_ROWS_AT_ONCE", 5)
         archive = Archive(place)
         for step in steps:
             match step:

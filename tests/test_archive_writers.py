@@ -168,7 +168,7 @@ def test_what_compaction_replaced_goes_after_a_day(tmp_path: Path, monkeypatch: 
     left_behind.write_bytes(b"half a fi")
     archive.compact()
     archive.compact()
-    assert len(list(tmp_path.glob("table=*/*"))) == 4
+    assert len(list(tmp_path.glob("table=*/bucket=*/*"))) == 4
     assert_frame_equal(archive.history().collect(), before)
 
 

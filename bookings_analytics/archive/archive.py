@@ -15,7 +15,7 @@ import polars as pl
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.changes import Added, changes, checked, newer
 from bookings_analytics.archive.check import ArchiveCheck, alike_studios, check
-from bookings_analytics.archive.snapshot import Snapshot, last_seen
+from bookings_analytics.archive.layout import last_seen
 from bookings_analytics.archive.summaries import ArchiveSummaries
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.schema import CUSTOMER_KEY
@@ -23,6 +23,7 @@ from bookings_analytics.schema import CUSTOMER_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bookings_analytics.archive.snapshot import Snapshot
     from bookings_analytics.results import FetchResult
 
 
@@ -86,26 +87,27 @@ class Archive(ArchiveSummaries):
         if fetches.is_empty():
             return Added()
 
-        def write(now: Snapshot) -> tuple[Added, int | None, list[str]]:
-            kept, n_ahead = newer(fetches, now.latest("fetches"), until)
+        def write(now: Snapshot) -> tuple[Added, int, int, list[str]]:
+            buckets = now.buckets_of(fetches["customer_id"])
+            known = now.latest("fetches", buckets=buckets)
+            kept, n_ahead = newer(fetches, known, until)
             if kept.is_empty():
-                return Added(skipped=fetches.height, ahead=n_ahead), None, []
+                return Added(skipped=fetches.height, ahead=n_ahead), 0, 0, []
             read = kept.filter(pl.col("outcome") == "ok")
-            latest = now.latest("observations")
+            latest = now.latest("observations", buckets=buckets)
             before = latest.filter(pl.col("observed_at") <= until).join(read.lazy(), on=CUSTOMER_KEY, how="semi")
             compared = changes(last_seen(before).collect(), bookings.join(read, on=CUSTOMER_KEY, how="semi"), read)
-            new = bookings.filter(~pl.col("studio").is_in(now.studios()))
-            alike = [] if new.is_empty() else list(alike_studios(latest, new=new.lazy()))
+            alike = _alike(now, bookings, known)
             number = now.append(compared.filter(pl.col("change") != "unchanged").drop("change"), kept)
             counts = dict(compared.group_by("change").len().iter_rows())
             skipped = fetches.height - kept.height
-            return Added(**counts, fetches=kept.height, skipped=skipped, ahead=n_ahead), number, alike
+            return Added(**counts, fetches=kept.height, skipped=skipped, ahead=n_ahead), number, now.compacted, alike
 
-        added, number, alike = self._table.commit(write)
+        added, number, compacted, alike = self._table.commit(write)
         for each in alike:
             warnings.warn(each, stacklevel=2)
-        if number is not None:
-            maintenance.tidy(self._table, number, until)
+        if number:
+            maintenance.tidy(self._table, number, compacted, until)
         return added
 
     def forget(self, customer_ids: Iterable[int], *, studio: str | None = None) -> None:
@@ -168,3 +170,20 @@ class Archive(ArchiveSummaries):
             ArchiveError: The archive is damaged, can't be written, or its object store holds files of something else.
         """
         maintenance.compact(self._table, self._until())
+
+
+def _alike(now: Snapshot, bookings: pl.DataFrame, known: pl.LazyFrame) -> list[str]:
+    """Describe the studios of an add that are new and share most of their class slots with another one.
+
+    Args:
+        now: The archive before the add.
+        bookings: What is added.
+        known: Kept fetches of customers near those of the add: a studio that has some is not new.
+    """
+
+    def without(studios: pl.LazyFrame) -> pl.DataFrame:
+        return bookings.lazy().join(studios, on="studio", how="anti").collect()
+
+    if without(known).is_empty() or (new := without(now.latest("fetches"))).is_empty():
+        return []
+    return list(alike_studios(now.latest("observations"), new=new.lazy()))

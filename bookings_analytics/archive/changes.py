@@ -9,7 +9,7 @@ import polars as pl
 import polars.selectors as cs
 
 from bookings_analytics import schema
-from bookings_analytics.archive.snapshot import as_text
+from bookings_analytics.archive.layout import as_text
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
 from bookings_analytics.wording import counted

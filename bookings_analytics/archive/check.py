@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from bookings_analytics.archive.snapshot import Kind, Snapshot
+    from bookings_analytics.archive.layout import Kind
+    from bookings_analytics.archive.snapshot import Snapshot
     from bookings_analytics.archive.table import ArchiveTable
 
 _FEW_SLOTS: Final = 5  # two studios may share so many ids by accident

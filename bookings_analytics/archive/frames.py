@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.archive.snapshot import AHEAD, FILE, STAMPED, Kind, Snapshot, as_text, last_fetches
+from bookings_analytics.archive.layout import AHEAD, FILE, STAMPED, Kind, as_text, last_fetches
 from bookings_analytics.archive.table import ArchiveTable
 from bookings_analytics.clock import current_time
 from bookings_analytics.errors import ArchiveError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from bookings_analytics.archive.snapshot import Snapshot
 
 
 class ArchiveFrames:

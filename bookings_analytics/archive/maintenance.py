@@ -7,8 +7,10 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from bookings_analytics.archive.snapshot import ERASING_KEY, RENEWED_EVERY, WRITER, Snapshot
-from bookings_analytics.archive.table import KEPT_HOURS, RETENTION_KEYS, OvertakenError
+from bookings_analytics.archive.buckets import fit, renew
+from bookings_analytics.archive.layout import WRITER
+from bookings_analytics.archive.snapshot import ERASING_KEY, RENEWED_EVERY, Snapshot
+from bookings_analytics.archive.table import FORMAT, FORMAT_KEY, KEPT_HOURS, RETENTION_KEYS, OvertakenError
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.wording import cleaned
 
@@ -21,13 +23,19 @@ if TYPE_CHECKING:
     from bookings_analytics.archive.table import ArchiveTable
 
 _COMPACTED_EVERY: Final = 100  # adds
-_DATA_FILE: Final = re.compile(r"table=\w+/[^/]+\.parquet")
-_UNFINISHED: Final = ("table=*/*.parquet#*", "_delta_log/*.json#*", "_delta_log/*.parquet#*")  # Delta's names for files
+_DATA_FILE: Final = re.compile(r"table=\w+/(bucket=[^/]+/)?[^/]+\.parquet")
+_UNFINISHED: Final = (
+    "table=*/**/*.parquet#*",
+    "_delta_log/*.json#*",
+    "_delta_log/*.parquet#*",
+)  # Delta's names for files
 # that are not complete yet; its vacuum does not see them
 
 
 def compact(archive: ArchiveTable, until: datetime) -> None:
     """Merge the many small files, rewrite the latest tables, and remove what has been replaced.
+
+    Only what has changed since the last time is read and written, bucket by bucket, unless the buckets' width changes.
 
     Args:
         archive: What to compact.
@@ -35,7 +43,7 @@ def compact(archive: ArchiveTable, until: datetime) -> None:
     """
     if archive.open():
         archive.commit(_merge)
-        archive.commit(lambda now: now.replace_latest(until))
+        archive.commit(lambda now: renew(now, until))
         archive.commit(lambda now: _clean(archive, now, KEPT_HOURS))
 
 
@@ -46,16 +54,27 @@ def _verify(now: Snapshot | None) -> None:
 
 def _merge(now: Snapshot) -> None:
     now.verify()
-    now.delta.optimize.compact(writer_properties=WRITER)
+    if now.delta.metadata().configuration[FORMAT_KEY] != str(FORMAT):
+        # First, since an earlier version does not know what to do with buckets, and this one with neither.
+        now.delta.alter.set_table_properties({FORMAT_KEY: str(FORMAT)}, raise_if_not_exists=False)
+    if not fit(now):
+        now.delta.optimize.compact(writer_properties=WRITER)
 
 
-def tidy(archive: ArchiveTable, add_number: int, until: datetime) -> None:
-    """Run what is due after that add, so that the next ones stay quick."""
+def tidy(archive: ArchiveTable, add_number: int, renewed: int, until: datetime) -> None:
+    """Run what is due after an add, so that the next ones stay quick.
+
+    Args:
+        archive: The archive.
+        add_number: The number of the add.
+        renewed: The last add that the latest tables know.
+        until: Rows stamped later are ahead of the clock.
+    """
     with suppress(ArchiveError):  # what was added is kept either way, and `compact` itself reports what is wrong
         if add_number % _COMPACTED_EVERY == 0:
             compact(archive, until)
-        elif add_number % RENEWED_EVERY == 0:
-            archive.commit(lambda now: now.replace_latest(until))
+        elif add_number - renewed >= RENEWED_EVERY:  # one that loses to another writer is left to the next add
+            archive.commit(lambda now: renew(now, until), once=True)
 
 
 def erase(archive: ArchiveTable, customer_ids: Iterable[int], studio: str | None) -> None:

@@ -14,7 +14,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from bookings_analytics.archive.integrity import SUMS, DamagedFileError, Integrity
-from bookings_analytics.archive.snapshot import ADD_NUMBER, COLUMNS, FILE, RENEWED_EVERY, Snapshot
+from bookings_analytics.archive.layout import ADD_NUMBER, COLUMNS, FILE, PARTITIONS
+from bookings_analytics.archive.snapshot import RENEWED_EVERY, Snapshot
 from bookings_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_OLDER_FORMATS: Final = (1,)  # which can be read and added to; `compact` makes them the newest
 _NAME: Final = "bookings_analytics archive"
-_FORMAT_KEY: Final = "bookings_analytics.format"
+FORMAT_KEY: Final = "bookings_analytics.format"
 RETENTION_KEYS: Final = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those who are still reading it
 _PATIENCE: Final = 60.0  # seconds that a writer goes on trying against others
@@ -94,18 +96,19 @@ class ArchiveTable:
                     raise self._unreadable(error) from error
         raise AssertionError  # count never ends
 
-    def commit(self, write: Callable[[Snapshot], T], *, amid: str | None = "") -> T:
+    def commit(self, write: Callable[[Snapshot], T], *, amid: str | None = "", once: bool = False) -> T:
         """Run `write` on the current snapshot; retry if another writer commits first.
 
         Args:
             write: Writes, and returns what `commit` is to return.
             amid: The erasure this belongs to; empty: none, and it waits while there is one; None: whatever is going on.
+            once: Fail when another writer commits first.
 
         Raises:
             OvertakenError: That erasure is not the current one any more.
             ArchiveError: It can't be written, other writers were first for a minute, or an erasure has not ended.
         """
-        give_up_at = time.monotonic() + _PATIENCE
+        give_up_at = time.monotonic() + (0 if once else _PATIENCE)
         pause = 0.01
         while True:
             snapshot = self.open()
@@ -130,7 +133,7 @@ class ArchiveTable:
                         "try again when that is put right."
                     ) from error
                 problem = f"others write to it. Try again when they are done ({_in_a_line(error)})"
-            if time.monotonic() > give_up_at:
+            if time.monotonic() >= give_up_at:
                 raise ArchiveError(f"The archive {self.location} could not be written for a minute: {problem}.")
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -160,10 +163,10 @@ class ArchiveTable:
                 return None
         self.integrity.verify_log()
         table = DeltaTable(self._root, storage_options=self._storage_options)
-        written = table.metadata().configuration.get(_FORMAT_KEY)
+        written = table.metadata().configuration.get(FORMAT_KEY)
         if written is None:
             raise ArchiveError(f"{self.location} holds another Delta table. Name an empty directory, or an archive.")
-        if written != str(FORMAT):
+        if written not in map(str, (FORMAT, *_OLDER_FORMATS)):
             raise ArchiveError(
                 f"The archive {self.location} is of format {written}, and this version knows {FORMAT}. "
                 "Update bookings_analytics."
@@ -183,10 +186,10 @@ class ArchiveTable:
             self._root,
             COLUMNS,
             mode="ignore",  # when another writer creates it at this moment
-            partition_by=["table"],
+            partition_by=list(PARTITIONS),
             name=_NAME,
             configuration={
-                _FORMAT_KEY: str(FORMAT),
+                FORMAT_KEY: str(FORMAT),
                 "delta.checkpointInterval": str(RENEWED_EVERY),
                 "delta.dataSkippingStatsColumns": ADD_NUMBER,  # so that the log names no customer
                 **dict.fromkeys(RETENTION_KEYS, f"interval {KEPT_HOURS} hours"),
