@@ -111,10 +111,16 @@ def wilson(p: float, n: float, t: float) -> tuple[float, float]:
     return float(np.clip((-b - root) / (2 * a), 0, p)), float(np.clip((-b + root) / (2 * a), p, 1))
 
 
-def bounds(least: float, most: float, held: float, deff: float, *, t: float, confidence: float) -> tuple[float, float]:
-    """Imbens & Manski: c solved from Φ(c + u) - Φ(-c) = confidence by the closed form."""
+def bounds(
+    least: float, most: float, held: float, recorded: float, deff: float, *, t: float, confidence: float
+) -> tuple[float, float]:
+    """Imbens & Manski: c solved from Φ(c + u) - Φ(-c) = confidence by the closed form.
+
+    What alike seats cost, deff - 1, was measured on the recorded ones, and grows with the seats that are held.
+    """
+    size = held / (1 + (deff - 1) * held / recorded)
     z, one = z_of(confidence), float(stats.norm.ppf(confidence))
-    s = max(least - wilson(least, held / deff, t)[0], wilson(most, held / deff, t)[1] - most) / t
+    s = max(least - wilson(least, size, t)[0], wilson(most, size, t)[1] - most) / t
     u = (most - least) / s if s else np.inf
     c = one + (z - one) * np.exp(-u / (2 * (z - one)) - 0.55 * u * u)
-    return wilson(least, held / deff, c * t / z)[0], wilson(most, held / deff, c * t / z)[1]
+    return wilson(least, size, c * t / z)[0], wilson(most, size, c * t / z)[1]

@@ -204,7 +204,7 @@ def booking_vs_participation(outcomes: Rows, cohorts: Rows, by: Sequence[str] = 
         result["participation_rate_min"] = _share(len(attended), len(base))
         result["participation_rate_max"] = _share(len(perhaps), len(base))
         result |= _bounds(
-            "participation_rate", len(attended), len(perhaps), len(base), deff=ones, confidence=confidence
+            "participation_rate", len(attended), len(perhaps), len(base), len(base), deff=ones, confidence=confidence
         )
         requested = _by_customer(group, seats, requests)
         result |= _rate("seat_rate", requested, confidence)
@@ -239,7 +239,9 @@ def no_shows(
             result[f"{name}_rate_min"] = _share(n, held)
             result[f"{name}_rate_max"] = _share(n + unrecorded, held)
             t = _t(clusters, confidence) if clusters else None
-            result |= _bounds(f"{name}_rate", n, n + unrecorded, held, deff=deff, confidence=confidence, t=t)
+            result |= _bounds(
+                f"{name}_rate", n, n + unrecorded, held, held - unrecorded, deff=deff, confidence=confidence, t=t
+            )
         result["recorded_share"] = _share(attended + no_show, held)
         result |= _effective(_by_customer(group, ("no_show",), recorded))
         results.append(result)
@@ -379,7 +381,15 @@ def _interval(
 
 
 def _bounds(
-    name: str, least: int, most: int, held: int, *, deff: float | None, confidence: float, t: float | None = None
+    name: str,
+    least: int,
+    most: int,
+    held: int,
+    recorded: int,
+    *,
+    deff: float | None,
+    confidence: float,
+    t: float | None = None,
 ) -> Row:
     low: float | None
     high: float | None
@@ -389,7 +399,7 @@ def _bounds(
         low, high = 0.0, 1.0
     else:
         t = formulas.z_of(confidence) if t is None else t
-        low, high = formulas.bounds(least / held, most / held, held, deff, t=t, confidence=confidence)
+        low, high = formulas.bounds(least / held, most / held, held, recorded, deff, t=t, confidence=confidence)
     return {f"{name}_bounds_low": low, f"{name}_bounds_high": high}
 
 

@@ -229,7 +229,7 @@ def test_bounds_are_those_of_imbens_and_manski(counts: tuple[int, int, int], def
         assert found == (0, 1)
         return
     t = formulas.t_of(confidence, 8.3)
-    expected = formulas.bounds(hit / held, (hit + unknown) / held, held, deff, t=t, confidence=confidence)
+    expected = formulas.bounds(hit / held, (hit + unknown) / held, held, hit + missed, deff, t=t, confidence=confidence)
     assert found == pytest.approx(expected, abs=1e-9)
     if not unknown:
         assert found == pytest.approx((row["rate_ci_low"], row["rate_ci_high"]), abs=1e-12)

@@ -58,7 +58,8 @@ def with_rates(totals: nw.LazyFrame[Any], confidence: float, **rates: Rate) -> n
     Statistics 99, 2017); m* + 1 degrees of freedom are this package's own adaptation, justified by simulation.
 
     The bounds: Imbens & Manski (Econometrica 72, 2004), from Wilson's interval of the least and of the most that the
-    rate of all trials may be, in closed form (error < 0.001 at 95 %, < 0.02 at 80 to 99 %).
+    rate of all trials may be, in closed form (error < 0.001 at 95 %, < 0.02 at 80 to 99 %). The design effect is of
+    the n recorded trials; all h trials are alike in larger clusters, so theirs is 1 + (deff - 1)·h/n.
 
     Args:
         totals: One row per group, with the columns that the rates name.
@@ -84,7 +85,8 @@ def with_rates(totals: nw.LazyFrame[Any], confidence: float, **rates: Rate) -> n
         if bounds:
             values[f"{name}_min"] = share(nw.col(bounds.least), nw.col(bounds.trials))
             values[f"{name}_max"] = share(nw.col(bounds.most), nw.col(bounds.trials))
-            weights[f"_h({name})"] = nw.col(f"_w({name})") * nw.col(n) / nw.col(bounds.trials)
+            more = share(nw.col(f"_t²({name})"), nw.col(bounds.trials)) - share(nw.col(f"_t²({name})"), nw.col(n))
+            weights[f"_h({name})"] = nw.col(f"_w({name})") + more
     bounded = {name: rate for name, rate in rates.items() if rate.bounds}
     totals = totals.with_columns(**values)
     for step in ("_w", "_h"):
