@@ -728,6 +728,20 @@ def test_coverage_over_time_tells_days_and_the_longest_gap() -> None:
     )
 
 
+@pytest.mark.parametrize("frame", [DAYS, FRAMES["coverage"]], ids=["over time", "gaps"])
+def test_coverage_says_how_many_fetches_were_in_opening_hours_where_that_is_known(frame: pl.DataFrame) -> None:
+    def described(within: int | None) -> str:
+        hours = frame if within is None else frame.with_columns(n_in_opening_hours=pl.lit(0, pl.Int64))
+        if within:
+            first = pl.int_range(pl.len()) == 0
+            hours = hours.with_columns(n_in_opening_hours=pl.when(first).then(within).otherwise(0))
+        return str(chart("coverage", hours).to_dict(validate=False)["description"])
+
+    assert "opening hours" not in described(None)
+    assert "No fetch was in opening hours." in described(0)
+    assert f" 2 of {frame['n_fetches'].sum():,} fetches were in opening hours" in described(2)
+
+
 def test_coverage_over_time_draws_each_day_as_tall_as_the_share_read_and_what_was_missed() -> None:
     spec = chart("coverage", DAYS).to_dict(validate=False)
     rows = data_of(spec)

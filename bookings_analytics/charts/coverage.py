@@ -8,25 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from bookings_analytics.charts._palette import INK, NO_SHOW, QUIET, READ
+from bookings_analytics.charts._gaps import DAY_H, MISSED, duration, gaps_of_groups, in_hours
+from bookings_analytics.charts._palette import NO_SHOW, QUIET, READ
 from bookings_analytics.charts._rows import Rows
 from bookings_analytics.charts._style import axis, finish, nothing, title
 from bookings_analytics.charts._table import Table, read
 from bookings_analytics.schema import COVERAGE, COVERAGE_BY_HOURS
-from bookings_analytics.wording import NONE, SPELLED_OUT, counted, days, percent
+from bookings_analytics.wording import SPELLED_OUT, counted, days, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
-_DAY_H = 24
-_HOURS_UP_TO = 72
 _LABELS = 5  # of days, about
 _WEEKLY_FROM = 140  # days
 _IN_VAIN = "\N{MULTIPLICATION SIGN}"
-_WINDOW = 14  # days that the API looks back
-_MISSED = f"a gap over {_WINDOW} days, so that statuses were missed"
 
 
 def coverage(
@@ -68,10 +65,10 @@ def coverage(
     columns = [*COVERAGE_BY_HOURS, "day"]
     table = read(gaps, schema=columns, needs=COVERAGE, made_by="Archive.coverage", names=names, sort=sort)
     over_time = not table.rows or "day" in table.rows[0]
-    return _over_time(table) if over_time else _gaps(table)
+    return _overduration(table) if over_time else gaps_of_groups(table)
 
 
-def _over_time(daily: Table) -> alt.LayerChart:
+def _overduration(daily: Table) -> alt.LayerChart:
     table = Table(daily.by, [_watched(daily, label) for label in daily.labels])
     heading = f"When customers were read{table.per}"
     if not any(row["n_read"] for row in daily.rows):
@@ -125,11 +122,12 @@ def _over_time(daily: Table) -> alt.LayerChart:
         number = numbers.encode(x=middle, text=alt.Text("long:N"))
         layers = [rule, *layers, number]
     base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {days(first, asked[-1])}."
+    base += in_hours(daily.rows)
     reading = "A bar a day, as tall as the share of the customers who were read."
     if weekly:
         reading = "A bar a week, as tall as the share of the customers who were read on its average day."
     if missed:
-        reading += f" Orange: {_MISSED}."
+        reading += f" Orange: {MISSED}."
     if in_vain:
         reading += f" {_IN_VAIN}: nobody who was asked could be read."
     by_gap = sorted(table.rows, key=lambda row: row["longest_h"], reverse=True)
@@ -157,7 +155,7 @@ def _watched(daily: Table, label: str) -> dict[str, Any]:
         "n": f"{n:,}",
         "n_days": n_days,
         "longest_h": max(gaps, default=0),
-        "longest": _time(max(gaps, default=None)),
+        "longest": duration(max(gaps, default=None)),
         "note": "" if n_days else "nobody was read",
     }
 
@@ -212,66 +210,14 @@ def _date_format(first: date, last: date) -> str:
 def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
     """Draw the gap that ended on a day, as far back as the chart goes."""
     end = (row["day"] - first).days
-    start = max(0, round(end - row["longest_gap_h"] / _DAY_H, 3))
+    start = max(0, round(end - row["longest_gap_h"] / DAY_H, 3))
     return {
         **{name: value for name, value in row.items() if name.startswith("by_")},
         "group": row["group"],
         "name": row["name"],
-        "long": _time(row["longest_gap_h"]),
+        "long": duration(row["longest_gap_h"]),
         "n": f"{row['n_customers_gap_over_14_days']:,}",
         "start": start,
         "middle": (start + end) / 2,
         "end": end,
     }
-
-
-def _gaps(table: Table) -> alt.LayerChart:
-    heading = f"Time between two fetches of a customer{table.per}"
-    for row in table.rows:
-        twice = row["median_gap_h"] is not None
-        row["median"] = round(row["median_gap_h"] / _DAY_H, 3) if twice else None
-        row["longest"] = round(row["longest_gap_h"] / _DAY_H, 3) if twice else None
-        row["median_told"], row["longest_told"] = _time(row["median_gap_h"]), _time(row["longest_gap_h"])
-        row["over"], row["n"] = f"{row['n_customers_gap_over_14_days']:,}", f"{row['n_customers']:,}"
-        row["note"] = "" if twice else "no customer was fetched twice"
-    rows = Rows(
-        table,
-        tooltip={"median gap": "median_told", "longest gap": "longest_told", "fetches": "n_fetches", "customers": "n"},
-        columns={"over 14 days": "over", "customers": "n"},
-    )
-    end = max([_WINDOW + 1, *(row["longest"] * 1.05 for row in table.rows if row["longest"] is not None)])
-    x = alt.X(
-        "median:Q",
-        scale=alt.Scale(domain=[0, round(end, 1)], nice=False),
-        axis=axis(title="days", titleColor=QUIET, titleFontWeight="normal", orient=rows.orient),
-    )
-    layers = [
-        alt.Chart(alt.InlineData([{"window": _WINDOW}]))
-        .mark_rule(color=NO_SHOW, strokeDash=[4, 3])
-        .encode(x=alt.X("window:Q")),
-        rows.line("median", "longest", color=INK),
-        rows.dot("median", color=INK).encode(x=x),
-        rows.base.mark_tick(color=INK, thickness=2, size=12, opacity=1).encode(x=alt.X("longest:Q")),
-        *rows.aside(),
-        rows.above("14 days", x=alt.XDatum(_WINDOW), align="center", color=NO_SHOW, level=int(rows.many)),
-    ]
-    customers = sum(row["n_customers"] for row in table.rows)
-    over = sum(row["n_customers_gap_over_14_days"] for row in table.rows)
-    base = f"{counted(customers, 'customer')}{table.of}; {over:,} with {_MISSED}."
-    known = [row for row in table.rows if row["median"] is not None]
-    told = sorted(known, key=lambda row: row["longest"], reverse=True) if len(known) > SPELLED_OUT else known
-    each = " ".join(
-        f"{row['name']}: median {row['median_told']}, longest {row['longest_told']}." for row in told[:SPELLED_OUT]
-    )
-    return finish(
-        layers,
-        title=title(heading, base, "Dot: median gap. Tick: longest gap."),
-        description=f"{heading}. {base} {each}",
-        **rows.size,
-    )
-
-
-def _time(hours: float | None) -> str:
-    if hours is None:
-        return NONE
-    return f"{hours:.0f} h" if hours < _HOURS_UP_TO else f"{hours / _DAY_H:.0f} days"
