@@ -60,8 +60,13 @@ class FetchResult:
         fetches = self.fetches.join(cohorts, on=CUSTOMER_KEY, how="semi").filter(pl.col("outcome").is_in(SETTLED))
         return self.bookings.join(fetches, on=CUSTOMER_KEY, how="semi"), fetches
 
-    def summary(self, *, between: str = "; ") -> str:
-        """Summarize how many were asked and read, and what could not be read and why."""
+    def summary(self, *, between: str = "; ", each_studio: bool = False) -> str:
+        """Summarize how many were asked and read, and what could not be read and why.
+
+        Args:
+            between: What stands between two parts.
+            each_studio: Whether to name each of several studios, not only those none of whose customers was read.
+        """
         counts = self._counts()
         read = counts.pop("ok", 0)
         never_asked = counts.pop("not_fetched", 0)
@@ -71,21 +76,33 @@ class FetchResult:
             parts.append("not read: " + ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()))
         if skipped := self.cohorts.select(CUSTOMER_KEY).n_unique() - self.fetches.height:
             parts.append(f"{skipped:,} not asked, their kept fetch is recent enough")
-        parts += self._unread_studios()
+        parts += self._studios(each=each_studio)
         if never_asked:
             parts.append(f"{never_asked:,} never asked (continue with resume=)")
         return between.join(parts) + "."
 
-    def _unread_studios(self) -> list[str]:
-        """Name, of several studios, those none of whose customers is known to them, with the status they answered."""
-        known = pl.col("fetch_outcome").is_in(["ok", "access_disabled"])
-        by_studio = self.cohorts.group_by("studio").agg(known.any()).sort("studio")
-        if by_studio.height == 1:
+    @property
+    def unread_studios(self) -> list[str]:
+        """Of several studios, those that know none of their customers: refused, down, or at a wrong address."""
+        if self.cohorts["studio"].n_unique() < 2:  # noqa: PLR2004 - several
             return []
+        known = pl.col("fetch_outcome").is_in(["ok", "access_disabled"])
+        by_studio = self.cohorts.group_by("studio").agg(known.any()).filter(~pl.col("fetch_outcome"))
+        return by_studio["studio"].sort().to_list()
+
+    def _studios(self, *, each: bool) -> list[str]:
+        """Write, of several studios, how many customers of each were read, or the status that refused all of them."""
+        unread = self.unread_studios
+        counts = (
+            self.cohorts.unique(CUSTOMER_KEY)
+            .group_by("studio")
+            .agg(pl.len(), read=(pl.col("fetch_outcome") == "ok").sum())
+            .sort("studio")
+        )
         return [
-            f"{studio}: nobody read ({self._status_of(studio)})"
-            for studio, any_known in by_studio.iter_rows()
-            if not any_known
+            f"{studio}: nobody read ({self._status_of(studio)})" if studio in unread else f"{studio}: {read:,} of {n:,}"
+            for studio, n, read in counts.iter_rows()
+            if studio in unread or (each and counts.height > 1)
         ]
 
     def _status_of(self, studio: str) -> str:

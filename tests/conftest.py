@@ -9,7 +9,7 @@ import stamina
 from hypothesis import HealthCheck, settings
 
 from bookings_analytics import demo
-from bookings_analytics.fetch.client import MAX_ATTEMPTS
+from bookings_analytics.fetch.retry import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

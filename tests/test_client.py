@@ -33,9 +33,11 @@ from bookings_analytics import (
     demo,
 )
 from bookings_analytics.errors import TypedArg
-from bookings_analytics.fetch import client, transport
-from bookings_analytics.fetch.client import MAX_ATTEMPTS, MAX_BODY, Answer, BookingsClient, Timeouts
+from bookings_analytics.fetch import transport
+from bookings_analytics.fetch.body import MAX_BODY
+from bookings_analytics.fetch.client import Answer, BookingsClient, Timeouts
 from bookings_analytics.fetch.rate_limit import RateLimit
+from bookings_analytics.fetch.retry import FIRST_WAIT, LONGEST_WAIT, MAX_ATTEMPTS, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -276,12 +278,12 @@ def test_the_key_is_checked_by_head(studio: demo.DemoStudio) -> None:
     ],
 )
 def test_retry_after_is_read_or_not_there(header: str | None, seconds: float | None) -> None:
-    assert client._retry_after(header) == seconds
+    assert retry_after(header) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert client._retry_after(in_a_minute) == pytest.approx(60, abs=2)
+    assert retry_after(in_a_minute) == pytest.approx(60, abs=2)
 
 
 def test_after_a_429_the_gate_is_closed_for_as_long_as_the_api_says(studio: demo.DemoStudio) -> None:
@@ -333,13 +335,13 @@ def test_the_proxy_of_the_environment_is_used_but_never_for_this_machine(
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    chosen = transport.connect(httpx.URL(base_url), 1).proxy
+    chosen = transport.connect(httpx.URL(base_url), 1, transport.certificates()).proxy
     assert (str(chosen.url) if chosen else None) == proxy
 
 
 def test_waiting_between_attempts_grows() -> None:
     """Six attempts within half a minute or so: long enough for a loaded database, short enough for one customer."""
-    waits = [min(client.LONGEST_WAIT, client.FIRST_WAIT * 2**n) for n in range(MAX_ATTEMPTS - 1)]
+    waits = [min(LONGEST_WAIT, FIRST_WAIT * 2**n) for n in range(MAX_ATTEMPTS - 1)]
     assert waits == sorted(waits)
     assert 10 < sum(waits) < 40
 

@@ -13,6 +13,7 @@ import termios
 import textwrap
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,10 @@ import pytest
 
 import bookings_analytics as ba
 from bookings_analytics import demo, schema
-from bookings_analytics.fetch.client import MAX_ATTEMPTS
 from bookings_analytics.fetch.job import FetchJob
-from bookings_analytics.fetch.progress import progress_bar
+from bookings_analytics.fetch.progress import progress_bars
 from bookings_analytics.fetch.rate_limit import RateLimit
+from bookings_analytics.fetch.retry import MAX_ATTEMPTS
 from bookings_analytics.fetch.writer import UNWRITTEN
 
 if TYPE_CHECKING:
@@ -363,13 +364,21 @@ class TestWhatIsShown:
         assert capsys.readouterr() == ("", "")
 
     def test_a_log_gets_plain_lines_now_and_then(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with progress_bar(20, shown=True, line_every=0) as update:
-            update(3)
-            update(19)
+        with progress_bars({"mitte": 20}, shown=True, line_every=0) as update:
+            update({"mitte": 3})
+            update({"mitte": 19})
         assert capsys.readouterr().err == "3 of 20 customers\n19 of 20 customers\n"
-        with progress_bar(20, shown=True) as update:
-            update(19)
+        with progress_bars({"mitte": 20}, shown=True) as update:
+            update({"mitte": 19})
         assert capsys.readouterr().err == ""
+
+    def test_of_several_studios_each_has_a_line_until_it_is_done(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with progress_bars({"mitte": 20, "nord": 1000}, shown=True, line_every=0) as update:
+            update(Counter({"mitte": 20}))
+            update(Counter({"mitte": 20, "nord": 7}))
+        assert capsys.readouterr().err == (
+            "mitte: 20 of 20 customers\nnord: 0 of 1,000 customers\nnord: 7 of 1,000 customers\n"
+        )
 
     def test_a_notebook_shows_the_counts_and_why_some_were_not_read(self, studio: demo.DemoStudio) -> None:
         ids = known(studio)[:3]

@@ -13,7 +13,7 @@ import pytest
 
 import bookings_analytics as ba
 from bookings_analytics import demo
-from bookings_analytics.fetch import client
+from bookings_analytics.fetch.body import MAX_BODY
 from bookings_analytics.fetch.client import BookingsClient
 from bookings_analytics.fetch.rate_limit import RateLimit
 
@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[BaseException]]] = {
         ]
     },
     "malformed": ({"body": b"["}, ba.InvalidResponseError),
-    "too large": ({"body": b" " * (client.MAX_BODY + 1)}, ba.InvalidResponseError),
+    "too large": ({"body": b" " * (MAX_BODY + 1)}, ba.InvalidResponseError),
     "badly packed": ({"body": b"[]", "headers": {"content-encoding": "gzip"}}, ba.InvalidResponseError),
     "dropped": ({"drop": True}, ba.ConnectionFailedError),
     "cut short": ({"cut_after": 3, "body": b"[         ]"}, ba.ConnectionFailedError),

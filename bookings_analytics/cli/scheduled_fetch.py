@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bookings_analytics.studios import Studio
 
 _SECONDS_TO_END: Final = 8.0  # after SIGTERM; whoever sends it waits ten
+_REFUSED: Final = (401, 403)  # of one of several studios; that of an only studio is an error
 _A_NIGHT_AGO: Final = timedelta(hours=36)
 
 
@@ -130,11 +131,11 @@ def _fetch(
 
 
 def _ending(result: FetchResult, unread: pl.DataFrame) -> Exit:
-    """Choose the exit code: customers who can't be fetched for good are no failure."""
+    """Choose the exit code: customers who can't be fetched for good are no failure, a whole studio of them is."""
     if unread.filter(~pl.col("outcome").is_in(SETTLED)).is_empty():
-        return Exit.DONE
-    anybody = result.fetches["outcome"].is_in([*SETTLED, "invalid_response"]).any()
-    return Exit.SOME_NOT_FETCHED if anybody else Exit.UNREACHABLE
+        return Exit.SOME_NOT_FETCHED if result.unread_studios else Exit.DONE
+    answered = pl.col("outcome").is_in([*SETTLED, "invalid_response"]) | pl.col("http_status").is_in(_REFUSED)
+    return Exit.SOME_NOT_FETCHED if result.fetches.select(answered.any()).item() else Exit.UNREACHABLE
 
 
 def _unread(result: FetchResult, archive: Archive) -> pl.DataFrame:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import zlib
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 import httpx
-import stamina
 
 from bookings_analytics.errors import (
     ApiError,
@@ -29,24 +24,19 @@ from bookings_analytics.errors import (
 )
 from bookings_analytics.fetch import transport as transports
 from bookings_analytics.fetch import wire
+from bookings_analytics.fetch.body import UnreadableBodyError, read_body
 from bookings_analytics.fetch.deprecation import announcement
 from bookings_analytics.fetch.mask import masker
+from bookings_analytics.fetch.retry import MAX_ATTEMPTS, retried, retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import ssl
     from types import TracebackType
     from typing import Self
 
     from bookings_analytics.fetch.rate_limit import RateLimit
     from bookings_analytics.studios import Studio
 
-MAX_ATTEMPTS: Final = 6  # requests for one customer, the first included
-FIRST_WAIT: Final = 0.5  # seconds before the second attempt; doubles with each, with up to a second of jitter
-LONGEST_WAIT: Final = 30.0
-MAX_BODY: Final = 16 * 2**20  # bytes, packed and unpacked
-RETRIED: Final = (ConflictError, ConnectionFailedError, RateLimitError, ServerError)  # asking again can help
-
-_T = TypeVar("_T")
 
 _ERROR_OF_STATUS: Final[dict[int, type[ApiError]]] = {
     400: ValidationFailedError,
@@ -58,9 +48,6 @@ _ERROR_OF_STATUS: Final[dict[int, type[ApiError]]] = {
 }
 
 _USER_AGENT: Final = f"bookings_analytics/{version('bookings-analytics')}"
-
-# stamina logs each retry as a warning, which Python prints where nothing is set up: a notebook would show it.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 class Answer(NamedTuple):
@@ -102,9 +89,11 @@ class BookingsClient:
         transport: What carries the requests, for tests and proxies; httpx over aiohttp if None. It is not closed.
         concurrency: How many connections to keep open.
         timeouts: How long a request may take.
+        certificates: What `transport.certificates` returned, where several clients share it; None reads them.
 
     Attributes:
         announced: What the answers said of the endpoint's end; empty if nothing.
+        n_waited: How many requests had to wait for the limit.
 
     Raises:
         ConfigurationError: The environment names a proxy or certificates that can't be used.
@@ -131,8 +120,10 @@ class BookingsClient:
         transport: httpx.AsyncBaseTransport | None = None,
         concurrency: int = 32,
         timeouts: Timeouts = _TIMEOUTS,
+        certificates: ssl.SSLContext | None = None,
     ) -> None:
         self.announced: set[str] = set()
+        self.n_waited = 0
         self._studio = studio
         self._mask = masker(studio.api_key)
         self._url = httpx.URL(studio.base_url + wire.PATH)
@@ -140,7 +131,9 @@ class BookingsClient:
         self._queue = asyncio.Lock()  # one waits for the limit, the others behind it: no stampede for each slot
         self._timeouts = timeouts
         self._owns_transport = transport is None
-        self._transport = transport or transports.connect(self._url, concurrency)
+        self._transport = transport or transports.connect(
+            self._url, concurrency, certificates or transports.certificates()
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,7 +175,7 @@ class BookingsClient:
 
         try:
             async with asyncio.timeout(self._timeouts.customer):
-                return await _retried(ask, max_attempts)
+                return await retried(ask, max_attempts)
         except TimeoutError:
             pass
         raise last
@@ -204,22 +197,22 @@ class BookingsClient:
             if response.status_code in (401, 429):
                 self._raise_for_status(response, body, None)
 
-        await _retried(ask, MAX_ATTEMPTS)
+        await retried(ask, MAX_ATTEMPTS)
 
     async def _send(self, method: str, url: httpx.URL, customer_id: int | None) -> tuple[httpx.Response, bytes]:
         """Send one request within the limit and read the whole answer."""
         async with self._queue:
-            await self._rate_limit.take()
+            self.n_waited += await self._rate_limit.take()
         try:
             async with asyncio.timeout(self._timeouts.request):
                 response = await self._transport.handle_async_request(self._request(method, url))
                 try:
                     if (announced := announcement(response.status_code, response.headers)) is not None:
                         self.announced.add(announced)
-                    return response, await _read(response)
+                    return response, await read_body(response)
                 finally:
                     await response.aclose()
-        except _UnreadableBodyError as error:
+        except UnreadableBodyError as error:
             refusal: BookingsError = InvalidResponseError(self._mask(str(error)), customer_id=customer_id)
         except (httpx.RequestError, aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: not even HTTP
             asked = "the key check" if customer_id is None else f"customer {customer_id}"
@@ -249,96 +242,8 @@ class BookingsClient:
         if status == httpx.codes.OK:
             return
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            self._rate_limit.lock_out(_retry_after(response.headers.get("Retry-After")))
+            self._rate_limit.lock_out(retry_after(response.headers.get("Retry-After")))
         kind = ServerError if response.is_server_error else _ERROR_OF_STATUS.get(status, ApiError)
         # An API that quotes the request back must not get the key into a message.
         data = wire.decode_error(body, self._mask)
         raise kind(http_status=status, customer_id=customer_id, **data._asdict())
-
-
-async def _retried(ask: Callable[[int], Awaitable[_T]], max_attempts: int) -> _T:
-    """Ask until there is an answer, or an error that asking again can't help; `ask` takes the attempt's number."""
-    try:
-        return await ask(1)
-    except RETRIED as error:
-        failed = error
-    # Only now: stamina's bookkeeping, made for every customer, would be a third of the CPU time of a fetch.
-    async for attempt in stamina.retry_context(
-        on=RETRIED, attempts=max_attempts, timeout=None, wait_initial=FIRST_WAIT, wait_max=LONGEST_WAIT
-    ):
-        with attempt:
-            if attempt.num == 1:
-                raise failed
-            return await ask(attempt.num)
-    raise AssertionError("stamina ends with an answer or an error")
-
-
-class _UnreadableBodyError(Exception):
-    """A body that is packed in another way than asked for, packed badly, or too large."""
-
-
-async def _read(response: httpx.Response) -> bytes:
-    """Read a body whole; of an answer with an error status, nothing if it can't be read: the status says enough.
-
-    Unpacked here, not by httpx, which would unpack as often as the header says before any size could be looked at.
-    """
-    try:
-        return await _unpacked(response)
-    except _UnreadableBodyError:
-        if response.status_code == httpx.codes.OK:
-            raise
-        return b""
-
-
-async def _unpacked(response: httpx.Response) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise _UnreadableBodyError(f"it is packed as {encoding[:50]!r}, and only gzip was asked for")
-    gunzip = _Gunzip() if encoding.endswith("gzip") else None
-    body, received = bytearray(), 0
-    # Not aiter_raw(), which refuses the answers of transports that have read them already.
-    async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
-        received += len(chunk)
-        body += chunk if gunzip is None else gunzip.unpack(chunk, MAX_BODY + 1 - len(body))
-        if max(len(body), received) > MAX_BODY:
-            raise _UnreadableBodyError(f"it is larger than {MAX_BODY} bytes")
-    if gunzip is not None and received and not gunzip.complete:
-        raise _UnreadableBodyError("its compression is broken: it ends too early")
-    return bytes(body)
-
-
-class _Gunzip:
-    """A gzip stream of one or several members, unpacked no further than asked."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(wbits=31)
-
-    @property
-    def complete(self) -> bool:
-        return self._member.eof
-
-    def unpack(self, packed: bytes, most: int) -> bytes:
-        """Unpack the next bytes, to `most` bytes at most; beyond, the rest is lost."""
-        unpacked = bytearray()
-        while packed and len(unpacked) < most:
-            if self._member.eof:
-                self._member = zlib.decompressobj(wbits=31)
-            try:
-                unpacked += self._member.decompress(packed, most - len(unpacked))
-            except zlib.error as error:
-                raise _UnreadableBodyError(f"its compression is broken: {error}") from None
-            packed = self._member.unconsumed_tail or self._member.unused_data
-        return bytes(unpacked)
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Read a Retry-After of seconds or of a date; None if there is none that can be read."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        date = parsedate_to_datetime(header)
-        return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError):  # a year or a zone that no calendar has
-        return None

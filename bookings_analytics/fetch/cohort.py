@@ -1,4 +1,4 @@
-"""A whole cohort's bookings: who is asked where, the bar, the interrupt, and the result."""
+"""A whole cohort's bookings: the call, the bars, the interrupt, and the result."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
-from bookings_analytics import schema
-from bookings_analytics.cohorts import CohortsSource, read_cohorts
-from bookings_analytics.errors import CohortError, ConfigurationError, FetchInterrupted
+from bookings_analytics.errors import ConfigurationError, FetchInterrupted
 from bookings_analytics.fetch.job import FetchJob
-from bookings_analytics.fetch.progress import progress_bar
+from bookings_analytics.fetch.plan import Plan, check_where_it_goes_on, named
+from bookings_analytics.fetch.progress import progress_bars
 from bookings_analytics.fetch.rate_limit import rate_limit_of
 from bookings_analytics.fetch.stamps import forward_clock
-from bookings_analytics.metrics.engines import lazy, like
-from bookings_analytics.metrics.groups import fill_only_studio
-from bookings_analytics.results import SETTLED, FetchResult
-from bookings_analytics.schema import CUSTOMER_KEY
-from bookings_analytics.studios import Studio
+from bookings_analytics.results import FetchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     import httpx
 
+    from bookings_analytics.cohorts import CohortsSource
     from bookings_analytics.fetch.writer import SnapshotArchive
+    from bookings_analytics.studios import Studio
 
 _BAR_INTERVAL: Final = 0.2  # seconds between two looks at the run
 
@@ -62,8 +57,9 @@ def fetch_bookings(
         max_age: With an archive: skip customers fetched less than this ago, so that the same call goes on where an
             earlier one stopped.
         resume: An earlier result for these cohorts; only customers it has no final answer for are asked.
-        progress: Whether to show a bar while it runs, and counts afterwards.
-        concurrency: Requests under way at once, per studio.
+        progress: Whether to show a bar for each studio while it runs, and counts afterwards.
+        concurrency: Requests under way at once, per studio, at most: it begins with two, and more follow only while
+            that is quicker and the limit leaves room. Of many studios, about 1,200 in all.
         requests_per_minute: The API's limit, per studio.
         transport: What carries the requests, for tests and proxies.
         clock: Returns the time (aware) that ``observed_at`` and ``fetched_at`` are stamped with; None:
@@ -94,17 +90,14 @@ def fetch_bookings(
         >>> result.fetches["outcome"].to_list()
         ['ok', 'ok', 'ok']
     """
-    by_name = _by_name([studios] if isinstance(studios, Studio) else studios)
-    _check_settings(concurrency, requests_per_minute, archive, max_age, resume)
+    if concurrency < 1 or requests_per_minute < 1:
+        raise ConfigurationError(
+            f"concurrency is {concurrency} and requests_per_minute is {requests_per_minute}: pass both as 1 or more."
+        )
+    by_name = named(studios)
+    check_where_it_goes_on(archive, max_age, resume)
     stamps = forward_clock(clock)
-    now = stamps.begin()
-    if now.tzinfo is None:
-        raise ConfigurationError(f"clock returns {now} without a time zone: let it return aware times, such as UTC.")
-    members = _with_studio(read_cohorts(cohorts), by_name)
-    kept = _kept_since(archive, None if max_age is None else now - max_age, members)
-    bookings, fetches = resume.settled(members) if resume else (schema.BOOKINGS.to_frame(), schema.FETCHES.to_frame())
-    customers = members.select(CUSTOMER_KEY).unique(maintain_order=True)
-    asked = customers.join(pl.concat([fetches, kept]), on=CUSTOMER_KEY, how="anti", maintain_order="left")
+    plan = Plan.make(cohorts, by_name, archive=archive, max_age=max_age, resume=resume, now=stamps.begin())
     job = FetchJob(
         clock=stamps,
         concurrency=min(concurrency, requests_per_minute),
@@ -116,20 +109,21 @@ def fetch_bookings(
 
     def result() -> FetchResult:
         written = job.written
-        return FetchResult.assemble(members, [bookings, *written.bookings], [fetches, *written.fetches], kept)
+        return FetchResult.assemble(
+            plan.members, [plan.bookings, *written.bookings], [plan.fetches, *written.fetches], plan.kept
+        )
 
-    read_before = pl.concat([fetches, kept]).filter(outcome="ok")["studio"].unique().to_list()
     try:
-        _run_in_thread(job, asked, by_name, read_before, shown=progress)
+        _run_in_thread(job, plan, shown=progress)
         complete = result()
         if len(by_name) == 1:
             _check_address(complete)
         if job.announced:
             _warn(job.announced)
         if progress:
-            print(complete.summary(between=";\n"))  # noqa: T201 - what a notebook keeps; one line would break in a word
+            print(complete.summary(between=";\n", each_studio=True))  # noqa: T201 - what a notebook keeps; one line would break in a word
     except KeyboardInterrupt:
-        ended_by: BaseException = _interrupted(job, asked)
+        ended_by: BaseException = _interrupted(job, plan)
     except BaseException as error:  # noqa: BLE001 - the one net: also what nobody foresaw carries what was read
         ended_by = error
     else:
@@ -139,84 +133,18 @@ def fetch_bookings(
     raise ended_by
 
 
-def _check_settings(
-    concurrency: int,
-    requests_per_minute: int,
-    archive: SnapshotArchive | None,
-    max_age: timedelta | None,
-    resume: FetchResult | None,
-) -> None:
-    if concurrency < 1 or requests_per_minute < 1:
-        raise ConfigurationError(
-            f"concurrency is {concurrency} and requests_per_minute is {requests_per_minute}: pass both as 1 or more."
-        )
-    if max_age is not None and archive is None:
-        raise ConfigurationError("max_age= says how old a kept fetch may be, so it needs archive=, which keeps them.")
-    if resume is not None and archive is not None:
-        raise ConfigurationError(
-            "resume= is for fetches without archive=: with one, max_age= goes on where they stopped."
-        )
-    if resume is not None and resume.bookings.height != resume.fetches["n_bookings"].sum():
-        raise ConfigurationError(
-            "The bookings of the result passed as resume= are not in it, so they went into an archive: "
-            "pass archive= and max_age= instead, and the fetch goes on where it stopped."
-        )
-
-
-def _kept_since(archive: SnapshotArchive | None, since: datetime | None, members: pl.DataFrame) -> pl.DataFrame:
-    """Read the kept fetches of the members that make asking again needless."""
-    if archive is None or since is None:
-        return schema.FETCHES.to_frame()
-    return (
-        archive.latest_fetches()
-        .filter(pl.col("fetched_at") > since, pl.col("outcome").is_in(SETTLED))
-        .collect()
-        .join(members, on=CUSTOMER_KEY, how="semi")
-    )
-
-
-def _by_name(studios: Sequence[Studio]) -> dict[str, Studio]:
-    by_name = {studio.name: studio for studio in studios}
-    if not by_name:
-        raise ConfigurationError("No studio was given: pass studios=Studio(…), or a list of them.")
-    if len(by_name) < len(studios):
-        names = [studio.name for studio in studios]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigurationError(f"Two studios are called {twice!r}: give each a name of its own.")
-    return by_name
-
-
-def _with_studio(cohorts: pl.DataFrame, studios: Mapping[str, Studio]) -> pl.DataFrame:
-    """Fill in the only studio where none is named; refuse what can't be asked anywhere."""
-    cohorts = like(cohorts, fill_only_studio(lazy(cohorts), studios))
-    known = ", ".join(map(repr, studios))
-    for row, (customer_id, studio) in enumerate(cohorts.select("customer_id", "studio").iter_rows(), start=1):
-        if studio not in studios:
-            problem = "names no studio" if studio is None else f"is of studio {studio!r}, which was not given"
-            raise CohortError(
-                f"row {row} of the cohorts, customer {customer_id}, {problem}. "
-                f"Name one of {known} in its column studio, or pass that studio in studios=."
-            )
-    return cohorts
-
-
-def _run_in_thread(
-    job: FetchJob, asked: pl.DataFrame, studios: Mapping[str, Studio], read_before: Sequence[str], *, shown: bool
-) -> None:
+def _run_in_thread(job: FetchJob, plan: Plan, *, shown: bool) -> None:
     """Run the work in a thread with a loop of its own (a notebook's is taken), and raise what ended it, if anything."""
-    customers = {
-        studios[str(name)]: ids["customer_id"].to_list()
-        for (name,), ids in asked.group_by("studio", maintain_order=True)
-    }
+    totals = {studio.name: len(ids) for studio, ids in plan.asked.items()}
     with (
-        progress_bar(asked.height, shown=shown) as update,
+        progress_bars(totals, shown=shown) as update,
         ThreadPoolExecutor(1, thread_name_prefix="fetch_bookings") as pool,
     ):
-        work = pool.submit(asyncio.run, job.run(customers, read_before))
+        work = pool.submit(asyncio.run, job.run(plan.asked, plan.answered_before))
         try:
             while not work.done():
                 wait([work], timeout=_BAR_INTERVAL)
-                update(job.written.n_done)
+                update(job.written.done)
         finally:
             if not work.done():  # Ctrl-C, or a bar that can't be shown
                 job.stop()
@@ -230,9 +158,10 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _interrupted(job: FetchJob, asked: pl.DataFrame) -> FetchInterrupted:
+def _interrupted(job: FetchJob, plan: Plan) -> FetchInterrupted:
+    total = sum(map(len, plan.asked.values()))
     return FetchInterrupted(
-        f"The fetch was stopped after {job.written.n_done:,} of {asked.height:,} customers. "
+        f"The fetch was stopped after {job.written.done.total():,} of {total:,} customers. "
         "They are in .result of this error, or in the archive if there is one; "
         "go on with resume=error.result, or with the same call and max_age= if there is an archive."
     )

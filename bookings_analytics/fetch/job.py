@@ -8,8 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError
+from bookings_analytics.fetch import transport as transports
 from bookings_analytics.fetch.client import BookingsClient, Timeouts
-from bookings_analytics.fetch.studio_job import StudioJob, run_all
+from bookings_analytics.fetch.lanes import Lanes, Spare
+from bookings_analytics.fetch.studio_job import PATIENCE, StudioJob, run_all
 from bookings_analytics.fetch.writer import CHUNK, ChunkWriter, SnapshotArchive
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class FetchJob:
 
     Args:
         clock: Returns the time that answers are stamped with.
-        concurrency: Requests under way at once, per studio.
+        concurrency: Requests under way at once, per studio, at most.
         rate_limit: Returns a studio's limit.
         transport: What carries the requests; None for the network.
         archive: Where bookings are kept; None keeps them in the job.
@@ -79,6 +81,8 @@ class FetchJob:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._started.set()
+        self._spare = Spare(len(customers))
+        self._certificates = transports.certificates() if self._transport is None else None
         try:
             with suppress(asyncio.CancelledError):
                 await run_all(
@@ -102,13 +106,16 @@ class FetchJob:
             transport=self._transport,
             concurrency=self._concurrency,
             timeouts=self._timeouts,
+            certificates=self._certificates,
         )
+        lanes = Lanes(self._concurrency, self._spare, lambda: client.n_waited)
         job = StudioJob(
             studio.name,
             client,
             self.written,
             clock=self._clock,
-            concurrency=self._concurrency,
+            lanes=lanes,
+            patience=max(PATIENCE, 3 * self._concurrency),
             answered_before=answered_before,
         )
         async with client:
@@ -119,4 +126,5 @@ class FetchJob:
                     raise
                 job.give_up(ids, error)
             finally:
+                lanes.close()
                 self.announced |= client.announced

@@ -56,10 +56,17 @@ class RateLimit:
         self._closed_until = 0.0
         self._lock = threading.Lock()
 
-    async def take(self) -> None:
-        """Wait until a request may be sent, and take its slot."""
-        while (wait := self._try_to_take()) > 0:  # noqa: ASYNC110 - waits for a time, which no event announces
+    async def take(self) -> bool:
+        """Wait until a request may be sent, and take its slot.
+
+        Returns:
+            Whether it had to wait.
+        """
+        waited = False
+        while (wait := self._try_to_take()) > 0:
+            waited = True
             await asyncio.sleep(wait)
+        return waited
 
     def release(self) -> None:
         """Note that the response arrived, or never will: the slot counts for one more period."""

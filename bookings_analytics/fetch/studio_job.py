@@ -13,7 +13,7 @@ from bookings_analytics.errors import (
     ConnectionFailedError,
     InvalidResponseError,
 )
-from bookings_analytics.fetch.client import MAX_ATTEMPTS, RETRIED
+from bookings_analytics.fetch.retry import MAX_ATTEMPTS, RETRIED
 from bookings_analytics.fetch.rows import FetchRow, fetched, not_read, outcome_of
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bookings_analytics.fetch.client import BookingsClient
+    from bookings_analytics.fetch.lanes import Lanes
     from bookings_analytics.fetch.wire import Booking
     from bookings_analytics.fetch.writer import ChunkWriter
 
 ASKED_FIRST: Final = 50  # customers spread over the list; if none of them can be read, the list is not gone through
 FIRST_ATTEMPTS: Final = 5  # for each of them: 300 requests at most go to an address that answers nobody
+_NOT_FOUND: Final = 404
 PATIENCE: Final = 100  # customers who fail in a row before a fetch stops; three for each request under way if more
 
 
@@ -37,7 +39,8 @@ class StudioJob:
         client: Reads its bookings.
         writer: Takes what became of each customer.
         clock: Returns the time that an answer is stamped with.
-        concurrency: Requests under way at once.
+        lanes: How many requests are under way at once.
+        patience: How many customers may fail in a row before the fetch stops.
         answered_before: Whether the studio is known to answer, so that the address needs no trial.
     """
 
@@ -48,14 +51,16 @@ class StudioJob:
         writer: ChunkWriter,
         *,
         clock: Callable[[], datetime],
-        concurrency: int,
+        lanes: Lanes,
+        patience: int,
         answered_before: bool,
     ) -> None:
         self._studio = studio
         self._client = client
         self._writer = writer
         self._clock = clock
-        self._concurrency = concurrency
+        self._lanes = lanes
+        self._patience = patience
         self._answered_before = answered_before
         self._failed_in_a_row = 0
         self._failed: dict[int, FetchRow] = {}  # who is asked once more at the end
@@ -90,11 +95,13 @@ class StudioJob:
         waiting = iter(ids)
 
         async def work() -> None:
-            for customer_id in waiting:
-                await self._writer.ready()
-                await self._ask(customer_id, max_attempts, last_time=last_time)
+            async with self._lanes:
+                for customer_id in waiting:
+                    await self._writer.ready()
+                    await self._ask(customer_id, max_attempts, last_time=last_time)
+                    self._lanes.answered()
 
-        await run_all(work() for _ in range(self._concurrency))
+        await run_all(work() for _ in range(self._lanes.most))
 
     async def _ask(self, customer_id: int, max_attempts: int, *, last_time: bool) -> None:
         """Ask for one customer; one who failed is held back until they were asked again."""
@@ -127,16 +134,19 @@ class StudioJob:
         self._writer.add(row._replace(attempts=attempts), bookings)
 
     def give_up(self, ids: Iterable[int], error: BookingsError) -> None:
-        """Count as failed whoever was not asked when the studio's fetch ended, while other studios' go on.
+        """Count whoever was not asked when the studio's fetch ended, while other studios' go on: failed, or not found.
 
         Args:
             ids: The studio's customers.
             error: What ended its fetch.
         """
+        # An address that knows nobody of those asked first knows none of the others either.
+        unknown = isinstance(error, ConfigurationError) and set(self._outcomes) == {"not_found"}
+        outcome = "not_found" if unknown else "failed"
         for customer_id in ids:
             if customer_id not in self._done:
-                row = not_read(self._studio, customer_id, self._clock(), "failed", error)
-                self._add(row._replace(attempts=0))
+                row = not_read(self._studio, customer_id, self._clock(), outcome, error)
+                self._add(row._replace(attempts=0, http_status=_NOT_FOUND if unknown else row.http_status))
 
     def _check_patience(self, failure: BookingsError) -> None:
         """Stop when the API is there for nobody any more.
@@ -148,7 +158,7 @@ class StudioJob:
             self._failed_in_a_row += 1
         elif not isinstance(failure, InvalidResponseError):  # which what stands between may send without the API
             self._failed_in_a_row = 0
-        if self._failed_in_a_row >= max(PATIENCE, 3 * self._concurrency):
+        if self._failed_in_a_row >= self._patience:
             raise ConnectionFailedError(
                 f"Studio {self._studio!r} answered none of the last {self._failed_in_a_row} customers, "
                 f"so the others were not asked. The last one: {failure}"

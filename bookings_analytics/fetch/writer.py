@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
@@ -39,13 +40,13 @@ class ChunkWriter:
         chunk: Customers whose rows are turned into frames, and written, at once.
 
     Attributes:
-        n_done: How many customers have their outcome.
+        done: How many customers of each studio have their outcome.
         bookings: What was read and is in no archive, in frames of `schema.BOOKINGS`; complete after `finish`.
         fetches: What became of the customers asked, in frames of `schema.FETCHES`; complete after `finish`.
     """
 
     def __init__(self, archive: SnapshotArchive | None, *, chunk: int = CHUNK) -> None:
-        self.n_done = 0
+        self.done: Counter[str] = Counter()
         self.bookings: list[pl.DataFrame] = []
         self.fetches: list[pl.DataFrame] = []
         self._archive = archive
@@ -57,7 +58,7 @@ class ChunkWriter:
     def add(self, row: FetchRow, bookings: Sequence[Booking]) -> None:
         """Add what became of one customer."""
         self._rows.append((row, bookings))
-        self.n_done += 1
+        self.done[row.studio] += 1
 
     async def ready(self) -> None:
         """Start writing a full chunk, and wait while the archive is slower than the API: memory must not fill up.

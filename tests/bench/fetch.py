@@ -1,6 +1,10 @@
 """The bookings of many customers over HTTP: this library, httpx, aiohttp and dlt side by side, against one server.
 
     uv run --with dlt tests/bench/fetch.py [CUSTOMERS]
+    uv run tests/bench/fetch.py chain [STUDIOS [CUSTOMERS OF EACH]]
+
+The second measures a chain fetched in one process against one studio: requests a second of one core, connections, and
+how many requests the API's limit of 1,000 a minute and key would have refused.
 
 The server is bare asyncio on loopback, in a process of its own; each answer holds eight bookings. Each way runs in a
 process of its own, which imports and asks for a few customers first, and is then measured from customer ids to a frame
@@ -16,8 +20,10 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
+from collections import defaultdict, deque
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,23 +39,51 @@ PATH = "/v1/classes/booking"
 KEY = "made-up"
 BASELINE = "dlt, RESTClient"
 
+LIMIT = 1000  # requests a minute and key
+STUDIOS = 100
+
 Rows = list[dict[str, Any]]
 
 
 class Server(asyncio.Protocol):
-    """Knows one path and needs no more of a request than its customer."""
+    """Knows one path and needs no more of a request than its customer; counts what a limit would have refused."""
+
+    open = most = refused = 0
+    arrivals: ClassVar[defaultdict[bytes, deque[float]]] = defaultdict(deque)  # by key
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
         self.received = b""
+        Server.open += 1
+        Server.most = max(Server.most, Server.open)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        Server.open -= 1
 
     def data_received(self, data: bytes) -> None:
         *requests, self.received = (self.received + data).split(b"\r\n\r\n")
         for request in requests:
+            if request.startswith(b"GET /counts"):
+                body = json.dumps({"connections": Server.most, "refused": Server.refused}).encode()
+                self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                Server.most = Server.open
+                continue
+            self.count(request)
             _, _, query = request.split(b" ", 2)[1].partition(b"?customerId=")
             body = b"" if request.startswith(b"HEAD") else answer(int(query))
             head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             self.transport.write(head.encode() + body)
+
+    def count(self, request: bytes) -> None:
+        """Count a request of its key's minute."""
+        arrivals, now = (
+            Server.arrivals[request.lower().partition(b"x-api-key: ")[2].partition(b"\r")[0]],
+            time.monotonic(),
+        )
+        while arrivals and arrivals[0] < now - 60:
+            arrivals.popleft()
+        arrivals.append(now)
+        Server.refused += len(arrivals) > LIMIT
 
 
 def answer(customer: int) -> bytes:
@@ -175,6 +209,51 @@ def frame(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows).rename({"bookingId": "booking_id"})
 
 
+def chain(base_url: str, studios: int, customers: int) -> None:
+    """Fetch so many customers of so many studios in this process, and print what it took."""
+    import polars as pl  # noqa: PLC0415
+
+    import bookings_analytics as ba  # noqa: PLC0415
+
+    def fetch(keys: str, n_studios: int, ids: range) -> int:
+        made = [ba.Studio(f"{keys}{i}", base_url=base_url, api_key=f"{keys}{i}") for i in range(n_studios)]
+        names = [studio.name for studio in made for _ in ids]
+        listed = pl.DataFrame({"customer_id": [*ids] * n_studios, "studio": names})
+        fetches = ba.fetch_bookings(listed, studios=made, progress=False).fetches
+        if set(fetches["outcome"]) != {"ok"}:
+            raise SystemExit("not everybody was read")
+        return int(fetches["attempts"].sum()) + n_studios  # a check of each key besides
+
+    fetch("warm", 2, range(1, WARM_UP + 1))
+    urllib.request.urlopen(f"{base_url}/counts").read()
+    wall, cpu = time.perf_counter(), time.process_time()
+    requests = fetch(f"{studios} ".replace(" ", "-"), studios, range(1, customers + 1))
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    counts = json.loads(urllib.request.urlopen(f"{base_url}/counts").read())
+    print(json.dumps({"wall": wall, "cpu": cpu, "requests": requests, **counts}))
+
+
+def chains(studios: int, customers: int) -> None:
+    runs: dict[int, list[dict[str, float]]] = {1: [], studios: []}
+    for each in [each for _ in range(REPEATS) for each in runs]:
+        with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout
+            try:
+                base_url = server.stdout.readline().strip()
+                command = [sys.executable, __file__, "--chain", base_url, str(each), str(customers)]
+                runs[each].append(json.loads(subprocess.check_output(command)))
+            finally:
+                server.terminate()
+    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    print(f"{customers:,} customers of each studio, {os.cpu_count()} cores, load average {load}\n")
+    print("| studios | requests | s | requests per second of one core | connections | refused |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for each, measured in runs.items():
+        requests, wall, cpu = (median(run[name] for run in measured) for name in ("requests", "wall", "cpu"))
+        most, refused = (max(run[name] for run in measured) for name in ("connections", "refused"))
+        print(f"| {each} | {requests:,.0f} | {wall:.1f} | {requests / cpu:,.0f} | {most:,} | {refused:,} |")
+
+
 WAYS: dict[str, Callable[[str, list[int]], pl.DataFrame]] = {
     "this library": library,
     "httpx, one after the other": httpx_sequential,
@@ -221,5 +300,10 @@ if __name__ == "__main__":
             asyncio.run(serve())
         case ["--measure", way, base_url, customers]:
             measure(way, base_url, int(customers))
+        case ["--chain", base_url, studios, customers]:
+            chain(base_url, int(studios), int(customers))
+        case ["chain", *sizes]:
+            studios, customers = [*sizes, *[str(STUDIOS), str(LIMIT - 1)][len(sizes) :]]  # each key is checked as well
+            chains(int(studios), int(customers))
         case sizes:
             main(*map(int, sizes) if sizes else [CUSTOMERS])
