@@ -36,7 +36,7 @@ class Spare:
         return taken
 
     def give_back(self, lanes: int) -> None:
-        """Take back the lanes of a studio that is done.
+        """Add the lanes of a studio that is done to what is left.
 
         Args:
             lanes: How many lanes it had opened beyond those at first.
