@@ -24,6 +24,7 @@ CUSTOMER_KEY: Final = ("studio", "customer_id")
 BOOKING_KEY: Final = (*CUSTOMER_KEY, "booking_id")
 PLACE_KEY: Final = (*CUSTOMER_KEY, "class_slot_id")  # what a customer asks for: one outcome each
 SLOT_KEY: Final = ("studio", "class_slot_id")
+CLASS_KEY: Final = ("studio", "class_id")
 
 API_WINDOW: Final = timedelta(days=14)  # the API shows a class for so long before and after now
 FEW: Final = 30  # a rate without effective customers is of few below so many trials
@@ -86,6 +87,35 @@ FETCHES: Final = pl.Schema(  # one row: one customer of one studio in one fetch
         "message": pl.String(),  # the API's own words, or what went wrong
         "trace_id": pl.String(),  # to quote to the API's support
         "attempts": pl.Int64(),  # requests sent for this customer
+    }
+)
+
+CLASSES: Final = pl.Schema(  # one row: one class of the timetable as it was last shown
+    {
+        "studio": pl.String(),
+        "class_id": pl.Int64(),
+        "title": pl.String(),
+        "type": pl.String(),  # STUDIO, STREAM, and whatever the API may add
+        "category": pl.String(),
+        "duration": pl.Int64(),  # minutes
+        "bookable": pl.Boolean(),
+        "observed_at": TIMESTAMP,
+    }
+)
+
+SLOTS: Final = pl.Schema(  # one row: one class on one day as it was last shown; null: the API did not say
+    {
+        "studio": pl.String(),
+        "class_id": pl.Int64(),
+        "class_slot_id": pl.Int64(),
+        "starts_at": TIMESTAMP,
+        "ends_at": TIMESTAMP,
+        "max_participants": pl.Int64(),
+        "max_waiting_list_participants": pl.Int64(),
+        "booked_participants": pl.Int64(),
+        "additional_participants": pl.Int64(),  # without a booking of their own
+        "waiting_list_participants": pl.Int64(),
+        "observed_at": TIMESTAMP,
     }
 )
 

@@ -19,6 +19,7 @@ from bookings_analytics.archive.layout import last_seen
 from bookings_analytics.archive.summaries import ArchiveSummaries
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.schema import CUSTOMER_KEY
+from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,6 +111,60 @@ class Archive(ArchiveSummaries):
             maintenance.tidy(self._table, number, compacted, until)
         return added
 
+    def add_classes(self, classes: pl.DataFrame, slots: pl.DataFrame) -> None:
+        """Keep what a look at the timetable showed, beside the bookings; `fetch_classes` does so by itself.
+
+        Of each class and each slot the latest look is kept; what is no longer shown stays.
+
+        Args:
+            classes: CLASSES of `bookings_analytics.schema`.
+            slots: SLOTS of `bookings_analytics.schema`.
+
+        Raises:
+            ArchiveError: They can't be written.
+        """
+        self._table.commit(lambda _: None)  # so that the archive is there, and no erasure is under way
+        self._table.classes.add(classes, slots)
+
+    def classes(self) -> pl.LazyFrame:
+        """Return every class that the studios have shown: `schema.CLASSES`, sorted by studio and class.
+
+        Empty until `fetch_classes` has kept some. ``observed_at`` is the last time that a class was shown.
+
+        Raises:
+            ArchiveError: They can't be read.
+        """
+        return self._table.classes.rows("classes").lazy()
+
+    def slots(self) -> pl.LazyFrame:
+        """Return every class slot that the studios have shown: `schema.SLOTS`, sorted by studio and slot.
+
+        Empty until `fetch_classes` has kept some. Pass it to `class_days` as ``known``: the API's own times then date
+        the classes.
+
+        Raises:
+            ArchiveError: They can't be read.
+
+        Example:
+            >>> from tempfile import mkdtemp
+            >>> from bookings_analytics import Archive
+            >>> Archive(mkdtemp()).slots().select("class_slot_id", "starts_at").collect().rows()
+            []
+        """
+        return self._table.classes.rows("slots").lazy()
+
+    def titles(self) -> dict[int, str]:
+        """Return the titles of classes by ``class_id``, for the ``names`` of every chart.
+
+        A number that two studios use for classes of different titles has none.
+
+        Raises:
+            ArchiveError: They can't be read.
+        """
+        known = self._table.classes.rows("classes").drop_nulls("title")
+        one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
+        return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
+
     def forget(self, customer_ids: Iterable[int], *, studio: str | None = None) -> None:
         """Erase customers: their rows, and every trace of their ids in data files, logs, checkpoints and statistics.
 
@@ -143,6 +198,7 @@ class Archive(ArchiveSummaries):
             ArchiveError: No studio of the archive is called `old`, one is called `new` already, or `new` is empty.
         """
         maintenance.rename_studio(self._table, old, new)
+        self._table.classes.rename_studio(old, cleaned(new))
 
     def check(self) -> ArchiveCheck:
         """Check every file of the archive, and look for what would distort numbers. Nothing is changed.
@@ -170,6 +226,7 @@ class Archive(ArchiveSummaries):
             ArchiveError: The archive is damaged, can't be written, or its object store holds files of something else.
         """
         maintenance.compact(self._table, self._until())
+        self._table.classes.compact()
 
 
 def _alike(now: Snapshot, bookings: pl.DataFrame, known: pl.LazyFrame) -> list[str]:

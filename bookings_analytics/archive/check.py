@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from bookings_analytics.archive.class_tables import ClassTables
     from bookings_analytics.archive.layout import Kind
     from bookings_analytics.archive.snapshot import Snapshot
     from bookings_analytics.archive.table import ArchiveTable
@@ -80,11 +81,11 @@ def _checked(archive: ArchiveTable, until: datetime) -> tuple[ArchiveCheck, int 
     unrecorded = files.keys() - archive.integrity.recorded().keys()
     problems = (*log_problems, *file_problems)
     if not problems:
-        problems = tuple(_content_problems(now, until))
+        problems = tuple(_content_problems(now, until, archive.classes))
     return ArchiveCheck(len(files), len(unrecorded), problems), now.version
 
 
-def _content_problems(now: Snapshot, until: datetime) -> Iterator[str]:
+def _content_problems(now: Snapshot, until: datetime, classes: ClassTables) -> Iterator[str]:
     if now.erasing:
         yield "An erasure was interrupted, or is running: call forget again with the same customers."
     kinds: tuple[Kind, ...] = ("observations", "fetches")
@@ -93,6 +94,7 @@ def _content_problems(now: Snapshot, until: datetime) -> Iterator[str]:
             rows.select(pl.all().hash().sum()).collect(engine="streaming")  # decodes every value
         yield from _ahead(now, until)
         yield from alike_studios(now.latest("observations"))
+        yield from classes.problems()
     except (pl.exceptions.ComputeError, OSError, ArchiveError) as error:
         yield f"A file can't be read: {error}. Restore it from a backup of the archive."
 

@@ -13,6 +13,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from bookings_analytics.archive.class_tables import ClassTables
 from bookings_analytics.archive.integrity import SUMS, DamagedFileError, Integrity
 from bookings_analytics.archive.layout import ADD_NUMBER, COLUMNS, FILE, PARTITIONS
 from bookings_analytics.archive.snapshot import RENEWED_EVERY, Snapshot
@@ -47,6 +48,7 @@ class ArchiveTable:
         location: As the analyst named it.
         directory: The directory it is in; None if it is in an object store.
         integrity: The checks of its files.
+        classes: The tables of classes and slots that lie beside it.
     """
 
     def __init__(self, location: str | Path, storage_options: Mapping[str, str] | None) -> None:
@@ -57,6 +59,7 @@ class ArchiveTable:
         self._root = str(self.directory or self.location.rstrip("/"))
         self._storage_options = dict(storage_options) if storage_options else None
         self.integrity = Integrity(self.directory)
+        self.classes = ClassTables(self._root, self._storage_options)
         if self.directory and (unfit := _UNFIT.search(self.directory.as_posix())):
             raise ArchiveError(
                 f"The path {self.directory} has the character {unfit[0]!r}, with which Delta Lake finds no directory. "
