@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.archive.layout import AHEAD, FILE, STAMPED, Kind, as_text, last_fetches
+from bookings_analytics.archive.layout import AHEAD, STAMPED, Kind, as_text, last_fetches
+from bookings_analytics.archive.parts import Parts, with_types
 from bookings_analytics.archive.table import ArchiveTable
 from bookings_analytics.clock import current_time
 from bookings_analytics.errors import ArchiveError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bookings_analytics.archive.snapshot import Snapshot
+
+T = TypeVar("T")
 
 
 class ArchiveFrames:
@@ -135,40 +138,39 @@ class ArchiveFrames:
     def _rows(self, kind: Kind, *, latest: bool = False, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Return a table's rows with the types of the schema, after a look at their statuses and times."""
         declared = schema.BOOKINGS if kind == "observations" else schema.FETCHES
-        ahead = pl.col(STAMPED[kind]) > self._until()
 
         def read(now: Snapshot | None) -> pl.LazyFrame:
             if now is None:
                 return pl.LazyFrame(schema=as_text(declared) if statuses_as_text else declared)
-            rows = now.latest(kind) if latest else now.rows(kind)
-            if n_ahead := rows.filter(ahead).select(CUSTOMER_KEY).unique().collect().height:
-                warnings.warn(
-                    f"The archive {self._table.location} has fetches of {counted(n_ahead, 'customer')} that are ahead "
-                    "of this computer's clock; they are left out until their time has come. Check the clock; "
-                    "archive.check() names them.",
-                    stacklevel=5,
-                )
-                rows = rows.filter(~ahead)
-            if statuses_as_text:
-                return rows.select(declared.names())
-            for name, dtype in declared.items():
-                if isinstance(dtype, pl.Enum):
-                    _refuse_unknown(rows.filter(~pl.col(name).is_in(dtype.categories.to_list())), name)
-            return rows.select(declared.names()).cast(declared)
+            rows = self._in_time(now.latest(kind) if latest else now.rows(kind), kind)
+            return rows.select(declared.names()) if statuses_as_text else with_types(rows, kind)
 
         return self._table.read(read)
+
+    def _by_parts(self, use: Callable[[Parts], T]) -> T:
+        """Run `use` on all rows by whole customers; again if an erasure or a compaction meanwhile removed files."""
+
+        def read(now: Snapshot | None) -> T:
+            if now is not None:
+                self._in_time(now.rows("fetches"), "fetches")
+            return use(Parts(now, self._until()))
+
+        return self._table.read(read)
+
+    def _in_time(self, rows: pl.LazyFrame, kind: Kind) -> pl.LazyFrame:
+        """Leave out rows that are ahead of the clock, with a warning."""
+        ahead = pl.col(STAMPED[kind]) > self._until()
+        n_ahead = rows.filter(ahead).select(CUSTOMER_KEY).unique().collect().height
+        if not n_ahead:
+            return rows
+        warnings.warn(
+            f"The archive {self._table.location} has fetches of {counted(n_ahead, 'customer')} that are ahead "
+            "of this computer's clock; they are left out until their time has come. Check the clock; "
+            "archive.check() names them.",
+            stacklevel=6,
+        )
+        return rows.filter(~ahead)
 
     def _until(self) -> datetime:
         """Return the time after which a stamp is ahead of the clock."""
         return self._clock() + AHEAD
-
-
-def _refuse_unknown(unknown: pl.LazyFrame, name: str) -> None:
-    """Refuse rows with statuses that this version does not know, if there are any."""
-    for row in unknown.head(1).collect().iter_rows(named=True):
-        booking = f"booking {row['booking_id']} of " if "booking_id" in row else ""
-        raise ArchiveError(
-            f"{name} is {row[name]!r} in {booking}customer {row['customer_id']}, studio {row['studio']!r}, in the file "
-            f"{row[FILE]}: a status that this version does not know. Update bookings_analytics, or read with "
-            "statuses_as_text=True."
-        )

@@ -108,9 +108,10 @@ class Snapshot:
             return self.buckets()
         return [each for each in self.buckets() if first // self.width <= each <= (end - 1) // self.width]
 
-    def n_rows(self) -> int:
-        """Count the rows of all tables."""
-        return int(self._files["num_records"].sum())
+    def n_rows(self, bucket: int | None = None) -> int:
+        """Count the rows of a bucket, or of all."""
+        files = self._files if bucket is None else self._files.filter(pl.col("partition.bucket") == bucket)
+        return int(files["num_records"].sum())
 
     def latest_rows(self) -> int:
         """Count the rows of the latest tables, and of what they do not know yet."""

@@ -159,7 +159,9 @@ class ArchiveSummaries(ArchiveFrames):
             until: The last class day to include; None: to the last. Rows that are not dated are left out with it.
 
         Returns:
-            Outcomes for every rate, which returns eager polars for them; their ``frame()`` is `schema.OUTCOMES`.
+            Outcomes for every rate, which returns eager polars for them. They are classified at the first use, the
+            customers of one bucket at a time; iterating over them yields such frames, `schema.OUTCOMES`. Their
+            ``frame()`` and ``lazy()`` are all of them in one, and ``write(directory)`` writes them to Parquet files.
 
         Raises:
             ArchiveError: A status is not known to this version, or a file is missing or damaged.
@@ -174,5 +176,5 @@ class ArchiveSummaries(ArchiveFrames):
         check_period(since, until)
         if class_days is None and (since or until):
             raise ValueError("since and until are class days. Pass class_days= as well, such as archive.class_days(…).")
-        fetches = None if class_days is None else self.fetches()
-        return ArchiveOutcomes(self.history(), class_days, fetches, since=since, until=until)
+        parts = self._by_parts(lambda parts: parts)
+        return ArchiveOutcomes(parts, class_days, since=since, until=until, reading=self._table.reading)

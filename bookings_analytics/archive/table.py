@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -98,6 +99,20 @@ class ArchiveTable:
                 if attempt == _OPENINGS or snapshot is None or now is None or now.version == snapshot.version:
                     raise self._unreadable(error) from error
         raise AssertionError  # count never ends
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Describe what went wrong while files of an earlier commit were read.
+
+        Raises:
+            ArchiveError: One can't be read, or is not there any more.
+        """
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise ArchiveError(
+                f"{self._unreadable(error)} If customers were erased from it meanwhile, ask for the frame again."
+            ) from error
 
     def commit(self, write: Callable[[Snapshot], T], *, amid: str | None = "", once: bool = False) -> T:
         """Run `write` on the current snapshot; retry if another writer commits first.
