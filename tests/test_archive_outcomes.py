@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -11,12 +13,16 @@ from polars.testing import assert_frame_equal
 from snapshots import Bookings, at, result
 
 import bookings_analytics as ba
-from bookings_analytics.archive import Archive
+from bookings_analytics.archive import Archive, layout, parts
+from bookings_analytics.archive.cohorts import fetch_outcomes
+from bookings_analytics.archive.coverage import coverage
+from bookings_analytics.archive.layout import as_text
+from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+BUNDLED = Path(__file__).parents[1] / "data" / "archive"
 NIGHT = -4 / 24  # of `at`, which counts from 06:00 UTC: 02:00 UTC
 CLASSES = {1: 10, 2: 11, 3: 17}  # class_slot_id of a booking → the day of the class
 
@@ -106,6 +112,89 @@ def test_comparisons_take_them(archive: Archive) -> None:
     compared = ba.compare(outcomes, "no_show_rate", cohorts=cohorts, by="cohort")
     assert isinstance(compared, pl.DataFrame)
     assert_frame_equal(compared, ba.compare(outcomes.frame(), "no_show_rate", cohorts=cohorts, by="cohort"))
+
+
+# By parts: whole customers of one bucket, or some of a large one
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """The bundled archive twice, as two studios, some of its customers, in buckets of about ten."""
+    bundled = Archive(BUNDLED)
+    of_some = pl.col("customer_id") % 6 == 0
+    history, fetches = bundled.history().filter(of_some).collect(), bundled.fetches().filter(of_some).collect()
+    archive = Archive(tmp_path_factory.mktemp("chain") / "archive")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"CUSTOMERS": 10, "LEAST_WIDTH": 5, "LATEST_ROWS": (1, 10**6)}.items():
+            patch.setattr(layout, name, value)
+        archive._table.commit(lambda now: now.append(*of_studio("mitte", history, fetches)))
+        archive._table.commit(lambda now: now.append(*of_studio("nord", history, fetches)))
+        archive.compact()
+    return archive
+
+
+def of_studio(name: str, *frames: pl.DataFrame) -> list[pl.DataFrame]:
+    return [each.with_columns(studio=pl.lit(name)).cast(as_text(each.schema)) for each in frames]
+
+
+@pytest.fixture(params=[500_000, 4_000], ids=["a bucket each", "many of a bucket"])
+def rows_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(parts, "_ROWS_AT_ONCE", request.param)
+    return int(request.param)
+
+
+@pytest.mark.usefixtures("rows_at_once")
+def test_parts_together_are_the_whole(chain: Archive, tmp_path: Path) -> None:
+    history, fetches = chain.history().collect(), chain.fetches().collect()
+    hours: dict[str, Any] = {"timezone": "Europe/Berlin", "opens": "06:00", "closes": "23:00"}
+    days = chain.class_days(**hours)
+    assert_frame_equal(days, ba.class_days(history, fetches, **hours))
+    whole = ba.classify(history, class_days=days, fetches=fetches)
+    outcomes = chain.outcomes(days)
+    assert_frame_equal(outcomes.frame(), whole)
+    frames = list(outcomes)
+    assert len(frames) > 5
+    customers = [frame.select(CUSTOMER_KEY).unique() for frame in frames]
+    assert sum(each.height for each in customers) == whole.select(CUSTOMER_KEY).n_unique(), "of whole customers each"
+    files = outcomes.write(tmp_path / "outcomes")
+    assert [path.name for path in files[:2]] == ["outcomes-0000.parquet", "outcomes-0001.parquet"]
+    assert_frame_equal(pl.concat(pl.read_parquet(path) for path in files).sort(PLACE_KEY), whole)
+    with pytest.raises(ba.ArchiveError, match=r"holds outcomes-0000\.parquet, .* Name an empty or a new one"):
+        outcomes.write(tmp_path / "outcomes")
+    listed = chain.cohorts(fetches.select(CUSTOMER_KEY).unique().sort(CUSTOMER_KEY).with_columns(cohort=pl.lit("all")))
+    assert_frame_equal(
+        listed.select(*CUSTOMER_KEY, "fetch_outcome").collect(),
+        fetch_outcomes(fetches, None, None).sort(CUSTOMER_KEY).select(*CUSTOMER_KEY, "fetch_outcome"),
+    )
+    assert_frame_equal(chain.coverage(by=["studio", "day"]), coverage([fetches], None, ["studio", "day"]))
+
+
+@pytest.mark.usefixtures("rows_at_once")
+@pytest.mark.parametrize("by", [None, "week", ["cohort", "class_id"]])
+def test_every_rate_of_parts_is_that_of_the_whole(chain: Archive, by: Any) -> None:
+    days = chain.class_days(timezone="Europe/Berlin", opens="06:00", closes="23:00")
+    outcomes: Any = chain.outcomes(days)
+    whole = outcomes.frame()
+    ids = whole.select(CUSTOMER_KEY).unique().sort(CUSTOMER_KEY)
+    cohorts = chain.cohorts(ids.with_columns(cohort=pl.col("customer_id") % 3)).collect()
+    for rate in (
+        *(ba.booking_vs_participation, ba.no_shows, ba.outcome_counts, ba.waitlist_conversion),
+        *(ba.seats_lost_while_waiting, ba.cancellations, ba.cancellation_notice),
+    ):
+        assert rate(outcomes, cohorts, by=by).equals(rate(whole, cohorts, by=by)), rate
+    if by:
+        one, other = (ba.compare(each, "no_show_rate", cohorts=cohorts, by=by) for each in (outcomes, whole))
+        assert_frame_equal(one, other, abs_tol=1e-12)
+
+
+def test_files_that_were_removed_meanwhile_are_named(archive: Archive, tmp_path: Path) -> None:
+    assert archive._table.directory
+    shutil.copytree(archive._table.directory, tmp_path / "copy")
+    outcomes = Archive(tmp_path / "copy").outcomes()
+    for path in (tmp_path / "copy").glob("table=observations/**/*.parquet"):
+        path.unlink()
+    with pytest.raises(ba.ArchiveError, match=r"If customers were erased from it meanwhile, ask for the frame again\."):
+        outcomes.frame()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bookings_analytics.metrics.groups import fill_only_studio
 from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _WEIGHT: Final[Mapping[str, int]] = {"ok": 2, "access_disabled": 2, "not_found": 1}  # of an outcome; of others 0
 
@@ -57,13 +57,12 @@ def check_period(since: date | None, until: date | None) -> None:
         raise ValueError(f"since is {since} and until is {until}, so the period ends before it begins. Swap them.")
 
 
-def with_studio(cohorts: pl.DataFrame, fetches: pl.DataFrame) -> pl.DataFrame:
+def with_studio(cohorts: pl.DataFrame, studios: Sequence[str]) -> pl.DataFrame:
     """Fill in the archive's only studio where the cohorts name none.
 
     Raises:
         CohortError: The archive has several.
     """
-    studios = fetches["studio"].unique().sort().to_list()
     nameless = cohorts["studio"].is_null()
     if len(studios) > 1 and nameless.any():
         raise CohortError(

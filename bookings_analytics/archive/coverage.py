@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import narwhals as nw
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.metrics.engines import merge, ordered
+from bookings_analytics.metrics.engines import aggregate, lazy, merge, ordered
 from bookings_analytics.metrics.groups import MEMBERS, read_groups
 from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from bookings_analytics.metrics.groups import Groups
     from bookings_analytics.metrics.hours import Hours
+
+_HOUR: Final = 3.6e9  # microseconds
+_COUNTS: Final = {
+    "n_customers": nw.col("_read").count(),
+    "n_read": nw.col("_read").sum(),
+    "n_fetches": nw.col("_fetch").sum(),
+    "n_customers_gap_over_14_days": nw.col("_gap_over_window").sum(),
+    "n_in_opening_hours": nw.col("_open").sum(),
+}
 
 
 def coverage(
-    fetches: pl.DataFrame,
+    parts: Iterable[pl.DataFrame],
     cohorts: pl.DataFrame | None,
     by: str | Sequence[str] | None,
     hours: Mapping[str, Hours] | None = None,
@@ -27,30 +37,49 @@ def coverage(
     """Compute `bookings_analytics.schema.COVERAGE`, as `Archive.coverage` defines it.
 
     Args:
-        fetches: `schema.FETCHES`.
+        parts: `schema.FETCHES`, of whole customers each.
         cohorts: `schema.COHORTS`; None: everybody who was fetched.
         by: The columns to group by.
         hours: Each studio's time zone and hours: days are its own then, and ``n_in_opening_hours`` is computed.
     """
     columns = schema.COVERAGE if hours is None else schema.COVERAGE_BY_HOURS
-    asked, groups = read_groups(_with_gaps(_with_day(fetches, hours)), cohorts, by, result=columns)
-    asked = groups.attach(asked)
-    per_customer = asked.group_by(*dict.fromkeys((*CUSTOMER_KEY, *groups.by))).agg(
-        nw.col("_fetch", "_open").sum(), nw.col("_read").max(), nw.col("_gap_over_window").max()
-    )
-    counts = {
-        "n_customers": nw.col("_read").count(),
-        "n_read": nw.col("_read").sum(),
-        "n_fetches": nw.col("_fetch").sum(),
-        "n_customers_gap_over_14_days": nw.col("_gap_over_window").sum(),
-        "n_in_opening_hours": nw.col("_open").sum(),
-    }
-    median, longest = nw.col("_gap_h").median().alias("median_gap_h"), nw.col("_gap_h").max().alias("longest_gap_h")
-    gaps = asked.group_by(*groups.by).agg(median, longest) if groups.by else asked.select(median, longest)
-    totals = merge(groups.by, groups.totals(per_customer, counts), gaps)
+    nothing, groups = read_groups(_asked(schema.FETCHES.to_frame(), None), cohorts, by, result=columns)
+    asked = groups.attach(nothing)
+    counts, gaps = [_counts(asked, groups)], [_gaps(asked, groups)]
+    for part in parts:
+        asked = groups.attach(lazy(_asked(part, hours)))
+        counts.append(_counts(asked, groups))
+        gaps.append(_gaps(asked, groups))
+    totals = groups.totals(lazy(pl.concat(counts)), {name: nw.col(name).sum() for name in _COUNTS})
+    totals = merge(groups.by, totals, lazy(_medians(pl.concat(gaps), groups.by)))
     if cohorts is not None:
         totals = totals.with_columns(n_customers=nw.col(MEMBERS))
     return ordered(totals, groups.by, columns).collect("polars").to_polars()
+
+
+def _counts(asked: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:
+    """Count the fetches and customers of each group, in one part."""
+    per_customer = asked.group_by(*dict.fromkeys((*CUSTOMER_KEY, *groups.by))).agg(
+        nw.col("_fetch", "_open").sum(), nw.col("_read").max(), nw.col("_gap_over_window").max()
+    )
+    return aggregate(per_customer, groups.by, _COUNTS).collect("polars").to_polars()
+
+
+def _gaps(asked: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:
+    """Count the gaps of each group by their length, in one part: so the parts' gaps can be pooled."""
+    known = asked.filter(~nw.col("_gap").is_null())
+    return known.group_by(*groups.by, "_gap").agg(n=nw.len().cast(nw.Int64)).collect("polars").to_polars()
+
+
+def _medians(gaps: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Find the median and the longest gap of each group, in hours."""
+    pooled = gaps.group_by(*by, "_gap").agg(pl.sum("n")).sort("_gap").with_columns(_all=pl.lit(1))
+    until, n = pl.col("n").cum_sum(), pl.sum("n")
+    middle = [pl.col("_gap").filter(until > place).first() for place in ((n - 1) // 2, n // 2)]
+    medians = pooled.group_by(*by, "_all", maintain_order=True).agg(
+        median_gap_h=(middle[0] + middle[1]) / 2 / _HOUR, longest_gap_h=pl.max("_gap") / _HOUR
+    )
+    return medians.drop("_all")
 
 
 def _with_day(fetches: pl.DataFrame, hours: Mapping[str, Hours] | None) -> pl.DataFrame:
@@ -67,20 +96,21 @@ def _with_day(fetches: pl.DataFrame, hours: Mapping[str, Hours] | None) -> pl.Da
     return pl.concat([fetches.clear().with_columns(day=time.dt.date(), _open=pl.lit(0, pl.Int64)), *parts])
 
 
-def _with_gaps(fetches: pl.DataFrame) -> pl.DataFrame:
-    """Return a row for each fetch, with the hours since the one before if it was successful.
+def _asked(fetches: pl.DataFrame, hours: Mapping[str, Hours] | None) -> pl.DataFrame:
+    """Return a row for each fetch, with the time (µs) since the one before if it was successful.
 
     The names that nobody is to group by begin with _.
     """
     ok = pl.col("outcome") == "ok"
-    gap = pl.col("fetched_at").diff().over(CUSTOMER_KEY, order_by="fetched_at").dt.total_microseconds() / 3.6e9
-    read = fetches.filter(ok).with_columns(_gap_h=gap)
-    return pl.concat([read, fetches.filter(~ok)], how="diagonal").select(
+    gap = pl.col("fetched_at").diff().over(CUSTOMER_KEY, order_by="fetched_at").dt.total_microseconds()
+    dated = _with_day(fetches, hours)
+    read = dated.filter(ok).with_columns(_gap=gap)
+    return pl.concat([read, dated.filter(~ok)], how="diagonal").select(
         *CUSTOMER_KEY,
-        "_gap_h",
+        "_gap",
         "day",
         "_open",
         _fetch=1,
         _read=ok.cast(pl.Int32),
-        _gap_over_window=(pl.col("_gap_h") > schema.API_WINDOW.total_seconds() / 3600).cast(pl.Int32),
+        _gap_over_window=(pl.col("_gap") > schema.API_WINDOW.total_seconds() * 1e6).cast(pl.Int32),
     )

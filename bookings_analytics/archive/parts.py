@@ -96,9 +96,12 @@ class Parts:
             for number in range(of):
                 yield Part(self._now, self._until, bucket, number, of)
 
-    def studios(self) -> list[str]:
-        """Return the studios that have fetches, sorted."""
-        return [] if self._now is None else self._now.studios()
+    def studios(self, kind: Kind) -> list[str]:
+        """Return the studios that have rows of a table, sorted."""
+        if self._now is None:
+            return []
+        rows = self._now.rows(kind).filter(pl.col(STAMPED[kind]) <= self._until)
+        return rows.select(pl.col("studio").unique()).collect()["studio"].sort().to_list()
 
     def outermost_fetches(self) -> pl.DataFrame:
         """Read each studio's first and last successful fetch, of whichever customer: `schema.FETCHES`."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from bookings_analytics import schema
 from bookings_analytics.archive.cohorts import check_period, fetch_outcomes, with_studio
 from bookings_analytics.archive.coverage import coverage
 from bookings_analytics.archive.frames import ArchiveFrames
 from bookings_analytics.archive.outcomes import ArchiveOutcomes
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
-from bookings_analytics.metrics.class_days import class_days
+from bookings_analytics.metrics.class_days import class_days_of
 from bookings_analytics.metrics.hours import opening_hours
 from bookings_analytics.schema import CUSTOMER_KEY
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from narwhals.typing import IntoFrame
+
+    from bookings_analytics.archive.parts import Parts
 
 _SHOWN: Final = ("studio", "customers", "fetches", "first (UTC)", "last (UTC)", "observations")
 
@@ -75,9 +78,16 @@ class ArchiveSummaries(ArchiveFrames):
             >>> Archive(mkdtemp()).cohorts([12, 15]).select("customer_id", "fetch_outcome").collect().rows()
             [(12, 'not_fetched'), (15, 'not_fetched')]
         """
-        fetches = self.fetches().collect()
-        outcomes = fetch_outcomes(fetches, since, until)
-        listed = with_studio(read_cohorts(cohorts), fetches)
+        check_period(since, until)
+        listed = read_cohorts(cohorts)
+
+        def known(parts: Parts) -> tuple[list[str], pl.DataFrame]:
+            of_nobody = fetch_outcomes(schema.FETCHES.to_frame(), since, until)
+            found = [fetch_outcomes(part.rows("fetches"), since, until) for part in parts]
+            return parts.studios("fetches"), pl.concat([of_nobody, *found])
+
+        studios, outcomes = self._by_parts(known)
+        listed = with_studio(listed, studios)
         joined = listed.join(outcomes, on=CUSTOMER_KEY, how="left", maintain_order="left")
         return joined.with_columns(pl.col("fetch_outcome").fill_null("not_fetched")).lazy()
 
@@ -114,11 +124,14 @@ class ArchiveSummaries(ArchiveFrames):
             ValueError: ``by`` names no column, or one of the result's; or a studio has no time zone or hours, or one
                 that does not exist.
         """
-        fetches = self.fetches().collect()
-        listed = None if cohorts is None else with_studio(read_cohorts(cohorts), fetches)
-        studios = fetches["studio"].unique().sort()
-        hours = None if timezone is None else opening_hours(studios, timezone, opens, closes)
-        return coverage(fetches, listed, by, hours)
+
+        def covered(parts: Parts) -> pl.DataFrame:
+            studios = parts.studios("fetches")
+            listed = None if cohorts is None else with_studio(read_cohorts(cohorts), studios)
+            hours = None if timezone is None else opening_hours(studios, timezone, opens, closes)
+            return coverage((part.rows("fetches") for part in parts), listed, by, hours)
+
+        return self._by_parts(covered)
 
     def class_days(
         self,
@@ -145,7 +158,15 @@ class ArchiveSummaries(ArchiveFrames):
         Raises:
             ValueError: A studio has no time zone or hours, or one that does not exist.
         """
-        return class_days(self.history(), self.fetches(), timezone=timezone, opens=opens, closes=closes, known=known)
+
+        def dated(parts: Parts) -> pl.DataFrame:
+            opening_hours(
+                parts.studios("observations"), timezone, opens, closes
+            )  # refuses a wrong one before everything is read
+            rows = ((part.rows("observations"), part.rows("fetches")) for part in parts)
+            return class_days_of(rows, timezone=timezone, opens=opens, closes=closes, known=known)
+
+        return self._by_parts(dated)
 
     def outcomes(
         self, class_days: pl.DataFrame | None = None, since: date | None = None, until: date | None = None

@@ -30,7 +30,7 @@ from bookings_analytics.metrics.hours import Hours, opening_hours
 from bookings_analytics.schema import API_WINDOW, BOOKINGS, CLASS_DAYS, CUSTOMER_KEY, FETCHES, SLOT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
@@ -38,6 +38,7 @@ _NEARLY_LAST: Final = timedelta(hours=12)
 _QUIET_FROM: Final = 100  # bookings that have to be seen before a studio can be called quiet
 _PUNCTUAL_FROM: Final = 20  # slots that have to be dated both ways before a studio can be called punctual
 _SLOT_CUSTOMER: Final = (*SLOT_KEY, "customer_id")
+_NEEDED: Final = (*_SLOT_CUSTOMER, "class_id", "booking_id", "class_slot_status", "observed_at", "visible")
 
 
 def class_days(
@@ -85,12 +86,36 @@ def class_days(
         >>> ba.class_days(history, fetches, timezone="Europe/Berlin").select("class_day", "dated_by").row(0)
         (datetime.date(2026, 5, 8), 'window')
     """
-    rows = _eager(history, [*_SLOT_CUSTOMER, "class_id", "booking_id", "class_slot_status", "observed_at", "visible"])
-    looks = looks_of(fetches)
-    hours = opening_hours(rows["studio"].unique().sort(), timezone, opens, closes)
-    slots = _slots(rows, looks)
-    parts = [_dated(part, hours[str(studio)]) for (studio,), part in slots.group_by("studio", maintain_order=True)]
-    dated = pl.concat([CLASS_DAYS.to_frame(), *parts])
+    return class_days_of([(history, fetches)], timezone=timezone, opens=opens, closes=closes, known=known)
+
+
+def class_days_of(
+    parts: Iterable[tuple[IntoFrame, IntoFrame]],
+    *,
+    timezone: str | Mapping[str, str],
+    opens: str | Mapping[str, str],
+    closes: str | Mapping[str, str],
+    known: IntoFrame | None = None,
+) -> pl.DataFrame:
+    """Find the day of every class slot, from a history in parts of whole customers.
+
+    Args:
+        parts: Observations and fetches of some customers each; the slots are pooled over all of them.
+        timezone: The studio's time zone, or ``{studio: zone}``.
+        opens: Local time before which no class begins, or ``{studio: time}``.
+        closes: Local time after which no class ends, or ``{studio: time}``.
+        known: Times from elsewhere, as in `class_days`.
+
+    Returns:
+        What `class_days` returns.
+
+    Raises:
+        ValueError: A studio has no time zone or hours, or one that does not exist.
+    """
+    slots = _pooled([_of_customers(_eager(history, _NEEDED), looks_of(fetches)) for history, fetches in parts])
+    hours = opening_hours(slots["studio"].unique().sort(), timezone, opens, closes)
+    of_studios = slots.group_by("studio", maintain_order=True)
+    dated = pl.concat([CLASS_DAYS.to_frame(), *(_dated(part, hours[str(studio)]) for (studio,), part in of_studios)])
     if known is not None:
         dated = _with_known(dated, _eager(known, [*SLOT_KEY, "starts_at"]), hours)
     _warn(dated.filter(pl.col("starts_after") > pl.col("starts_before")), "were seen at times that exclude each other")
@@ -132,7 +157,7 @@ def sightings(rows: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _eager(frame: IntoFrame, columns: list[str]) -> pl.DataFrame:
+def _eager(frame: IntoFrame, columns: Sequence[str]) -> pl.DataFrame:
     there = lazy(frame)
     names = there.collect_schema().names()
     if missing := [name for name in columns if name not in names]:
@@ -162,38 +187,61 @@ def look_beside(frame: pl.DataFrame, looks: pl.DataFrame, time: str, name: str, 
     return pl.concat([beside, frame.filter(pl.col(time).is_null())], how="diagonal")
 
 
-def _slots(rows: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
-    """Pool the sightings of all customers: one row per slot."""
-    seen = sightings(rows, looks)
-    status = pl.col("class_slot_status").cast(pl.String)
-    customers = seen.group_by(_SLOT_CUSTOMER).agg(
-        first=pl.min("observed_at"),
-        c_i=pl.max("holds_until"),
-        a_i=pl.col("holds_until").filter(status == "PLANNED").max(),
-        b_i=pl.col("observed_at").filter(status == "COMPLETED").min(),
+def _of_customers(rows: pl.DataFrame, looks: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Gather what some customers saw of each slot: one row per slot, and the last sighting of each customer."""
+    status = pl.col("class_slot_status")
+    customers = (
+        sightings(rows, looks)
+        .group_by(_SLOT_CUSTOMER)
+        .agg(
+            first=pl.min("observed_at"),
+            c_i=pl.max("holds_until"),
+            a_i=pl.col("holds_until").filter(status == "PLANNED").max(),
+            b_i=pl.col("observed_at").filter(status == "COMPLETED").min(),
+        )
     )
     customers = look_beside(customers, looks, "c_i", "d_i", strategy="forward")
     customers = look_beside(customers, looks, "first", "e_i", strategy="backward")
-    customers = customers.with_columns(c=pl.max("c_i").over(SLOT_KEY))
+    slots = customers.group_by(SLOT_KEY).agg(
+        a=pl.max("a_i"), b=pl.min("b_i"), c=pl.max("c_i"), e=pl.max("e_i"), _bookings=pl.len()
+    )
+    classes = rows.group_by(SLOT_KEY).agg(
+        class_id=pl.col("class_id").sort_by("observed_at").last(),
+        _class_seen=pl.max("observed_at"),
+        n_customers=pl.n_unique("customer_id"),
+    )
+    return classes.join(slots, on=SLOT_KEY, how="left"), customers.select(*SLOT_KEY, "c_i", "d_i").drop_nulls()
+
+
+def _pooled(parts: Iterable[tuple[pl.DataFrame, pl.DataFrame]]) -> pl.DataFrame:
+    """Pool the sightings of all customers: one row per slot."""
+    none = _of_customers(
+        BOOKINGS.to_frame().cast({"class_slot_status": pl.String}).select(_NEEDED), looks_of(FETCHES.to_frame())
+    )
+    of_slots, of_customers = (pl.concat(each) for each in zip(none, *parts, strict=True))
+    slots = of_slots.group_by(SLOT_KEY).agg(
+        class_id=pl.col("class_id").sort_by("_class_seen").last(),
+        n_customers=pl.sum("n_customers"),
+        a=pl.max("a"),
+        b=pl.min("b"),
+        c=pl.max("c"),
+        e=pl.max("e"),
+        _bookings=pl.sum("_bookings"),
+    )
     witness = (pl.col("c_i") > pl.col("c") - _NEARLY_LAST) & (pl.col("d_i") > pl.col("c"))
     ends = pl.col("d_i").filter(witness).sort()
-    classes = (
-        rows.sort("observed_at")
+    witnessed = (
+        of_customers.join(slots.select(*SLOT_KEY, "c"), on=SLOT_KEY)
         .group_by(SLOT_KEY)
-        .agg(class_id=pl.last("class_id"), n_customers=pl.n_unique("customer_id"))
+        .agg(
+            d=ends.get(0, null_on_oob=True),
+            d2=ends.get(1, null_on_oob=True),
+            d3=ends.get(2, null_on_oob=True),
+            _ended_early=(pl.col("d_i") <= pl.col("c")).sum(),
+        )
     )
-    slots = customers.group_by(SLOT_KEY).agg(
-        a=pl.max("a_i"),
-        b=pl.min("b_i"),
-        c=pl.first("c"),
-        e=pl.max("e_i"),
-        d=ends.get(0, null_on_oob=True),
-        d2=ends.get(1, null_on_oob=True),
-        d3=ends.get(2, null_on_oob=True),
-        _bookings=pl.len(),
-        _ended_early=(pl.col("d_i") <= pl.col("c")).sum(),
-    )
-    return classes.join(slots, on=SLOT_KEY, how="left")
+    both: pl.DataFrame = slots.join(witnessed, on=SLOT_KEY, how="left")
+    return both.with_columns(pl.col("_ended_early").fill_null(0))
 
 
 def _dated(slots: pl.DataFrame, hours: Hours) -> pl.DataFrame:
@@ -281,5 +329,5 @@ def _warn(slots: pl.DataFrame, what: str) -> None:
         warnings.warn(
             f"{slots.height} class slots {what}: slot {first['class_slot_id']} of studio {first['studio']}, say. "
             "Check timezone, opens and closes, and whether classes were moved.",
-            stacklevel=3,
+            stacklevel=4,
         )
