@@ -219,6 +219,13 @@ RATES: Final = {
 }
 
 
+TRENDS: Final = {  # the rates that `trend` follows from week to week
+    **{name: RATES[name] for name in ("no_show_rate", "attendance_rate", "late_cancel_rate", "seat_rate")},
+    **{name: RATES[name] for name in ("cancellation_rate", "booking_rate", "participation_rate")},
+    "recorded_share": RateFacts("share of seats with recorded attendance", "seats", ("n_seats",), "no_shows"),
+}
+
+
 def _rate(name: str) -> dict[str, pl.DataType]:
     """Name the columns of one rate: its value, its sampling interval, its bounds for unrecorded attendance.
 
@@ -323,6 +330,33 @@ COMPARISON: Final = pl.Schema(
     }
 )
 
+SIGNAL: Final = pl.Enum(["below", "run_below", "within", "run_above", "above"])  # against limits and center
+AGAINST_TARGET: Final = pl.Enum(["below", "above", "open"])  # open: the interval holds the target
+
+TREND: Final = pl.Schema(  # one row per group and week; of an incomplete week nothing but value and n
+    {
+        "week": pl.Date(),  # its Monday
+        "week_complete": pl.Boolean(),
+        "rate": pl.String(),  # which rate
+        "value": pl.Float64(),  # null where n is 0
+        "value_bounds_low": pl.Float64(),  # 95 % range of the week, whatever happened in unrecorded seats
+        "value_bounds_high": pl.Float64(),
+        "n": pl.Int64(),  # the rate's denominator
+        "center": pl.Float64(),  # the rate of the segment
+        "limit_low": pl.Float64(),  # null where the segment is too short or has too few to be judged
+        "limit_high": pl.Float64(),
+        "signal": SIGNAL,  # null where the week is not judged
+        "segment": pl.Int64(),  # 1, 2, …: from one rebase to the next
+        "reason": pl.String(),  # why this segment was begun; null in the first
+        "slope": pl.Float64(),  # shares a week (0.01: a percentage point), the same in every row of a segment
+        "slope_ci_low": pl.Float64(),
+        "slope_ci_high": pl.Float64(),
+        "target": pl.Float64(),
+        "against_target": AGAINST_TARGET,  # of the last segment's rate, the same in every row of a group
+        "n_undated": pl.Int64(),  # trials of the group whose week is not known
+    }
+)
+
 VISITS: Final = pl.Schema(  # per customer of the base and complete week
     {
         **_counts("n_customers", "n_not_read", "n_weeks"),  # n_weeks: of all customers together
@@ -377,9 +411,9 @@ RESULTS: Final = (  # the frames of rates, which start with the columns they are
     *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, VISITS),
     *(CANCELLATIONS, CANCELLATION_NOTICE, WAITLIST_CONVERSION, WAITLIST_CHANCES),
     *(SEATS_LOST_WHILE_WAITING, COVERAGE_BY_HOURS),
-)
+)  # TREND, some of whose columns a list may have, is read by its own chart and table
 
 RESERVED: Final = frozenset(
-    name for frame in (RESULT_COHORTS, BOOKINGS, FETCHES, OUTCOMES, *RESULTS) for name in frame
+    name for frame in (RESULT_COHORTS, BOOKINGS, FETCHES, OUTCOMES, *RESULTS, TREND) for name in frame
 ) - frozenset({*COHORTS, *DATED, "segment", "target", "reason", "n", "value"})
 # An analyst's own column of such a name would collide with a result's; those taken out are refused in `by` alone.

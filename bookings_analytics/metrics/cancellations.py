@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LATE: Final = Measure("n_late", "_late_or_held")
 UNUSED: Final = Measure("_late_or_no_show", "_late_or_recorded")
-_AT_MOST_UNKNOWN: Final = 20  # a rate is null where more than one in so many possibly late cancellations is not known
+AT_MOST_UNKNOWN: Final = 20  # a rate is null where more than one in so many possibly late cancellations is not known
 _HELD: Final = ("n_attended", "n_no_show", "n_unrecorded")
 KINDS: Final = ("n_canceled", "n_late", "n_ambiguous", "n_undated")
 _NEEDED: Final = (
@@ -261,5 +261,5 @@ def where_known(totals: nw.LazyFrame[Any], *names: str) -> nw.LazyFrame[Any]:
     """
     totals = totals.with_columns(_unknown=nw.sum_horizontal("n_ambiguous", "n_undated"))
     totals = totals.with_columns(_perhaps_late=nw.sum_horizontal("n_late", "_unknown"))
-    known = nw.col("_unknown") * _AT_MOST_UNKNOWN <= nw.col("_perhaps_late")
+    known = nw.col("_unknown") * AT_MOST_UNKNOWN <= nw.col("_perhaps_late")
     return totals.with_columns(**{name: nw.when(known).then(nw.col(name)) for name in names})

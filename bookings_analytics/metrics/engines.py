@@ -38,9 +38,14 @@ def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
 
 def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
     """Compute a frame of few rows, to look at them."""
-    if small.implementation.is_duckdb():
-        return pl.DataFrame(small.to_native()).rows()  # Narwhals' own way asks for pyarrow
-    return [tuple(row) for row in small.collect().rows()]
+    return in_polars(small).rows()
+
+
+def in_polars(result: nw.LazyFrame[Any]) -> pl.DataFrame:
+    """Compute a frame, on whatever engine, and bring it into polars."""
+    if result.implementation.is_duckdb():
+        return pl.DataFrame(result.to_native())  # Narwhals' own way asks for pyarrow
+    return cast("pl.DataFrame", result.collect("polars").to_native())
 
 
 def ordered(

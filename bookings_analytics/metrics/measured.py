@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bookings_analytics.metrics.clustering import Count
 
 ATTENDED: Final = Measure("n_attended", "_recorded")
+RECORDED: Final = Measure("_recorded", "_held")
 TOTALS: Final = (  # value, interval, the shares q that deviations are taken from, S, the level that gave its term
     *("value", "value_ci_low", "value_ci_high", "_q", "_S", "_level", "n", "recorded_share"),
 )
@@ -125,11 +126,7 @@ def _of_customers(
     hits: str,
     seats: str,
 ) -> Measured:
-    if groups.members is None:
-        raise CohortError(
-            "a rate of customers needs cohorts=: those who booked nothing are in its base, and only a list of "
-            "customers names them."
-        )
+    need_members(groups)
     n = nw.col(MEMBERS)
     totals = counted(rows, groups).with_columns(n=n, _deff=design_effect_of_ones(n))
     recorded = share(nw.col("_recorded"), nw.col("_held")) if seats == "n_attended" else nw.lit(None, nw.Float64)
@@ -146,12 +143,25 @@ def _of_customers(
     return Measured(totals, customers.with_columns(_y=nw.col("_hit").fill_null(0), _n=nw.lit(1)).drop("_hit"))
 
 
+def need_members(groups: Groups) -> nw.LazyFrame[Any]:
+    """Return the customers of the groups.
+
+    Raises:
+        CohortError: There is no list of customers.
+    """
+    if groups.members is None:
+        raise CohortError(
+            "a rate of customers needs cohorts=: those who booked nothing are in its base, and only a list of "
+            "customers names them."
+        )
+    return groups.members
+
+
 def base_of(totals: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
     """List the customers in the base of each group, also those without a row: `CUSTOMER_KEY` and the group columns."""
-    if groups.members is None:
-        raise ValueError("without cohorts, no group has a base")
+    members = need_members(groups)
     shared = [name for name in groups.by if name not in groups.own]
-    base = groups.members.filter(nw.col(MEMBERS) == 1).drop(MEMBERS, NOT_READ)
+    base = members.filter(nw.col(MEMBERS) == 1).drop(MEMBERS, NOT_READ)
     key = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
     return join_groups(base, totals.select(*groups.by), shared).select(*key) if groups.own else base.select(*key)
 
@@ -190,3 +200,4 @@ MEASURING: Final[dict[str, _Measuring]] = {
     "conversion_rate": partial(_of_waits, cleared=False),
     "clear_rate": partial(_of_waits, cleared=True),
 }
+OF_SEGMENTS: Final[dict[str, _Measuring]] = MEASURING | {"recorded_share": partial(_of_seats, m=RECORDED)}

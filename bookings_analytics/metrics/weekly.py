@@ -1,0 +1,274 @@
+"""A rate's hits and trials per customer and week, and which weeks were completely fetched: what trends are made of.
+
+Sums are made on the engine of the outcomes; from there on everything is small, and in polars.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import narwhals as nw
+import polars as pl
+
+from bookings_analytics.metrics.cancellations import AT_MOST_UNKNOWN, LATE, check_days, counts_of_seats
+from bookings_analytics.metrics.clustering import Measure, cluster_sums, design_effect_of_ones, with_design_effects
+from bookings_analytics.metrics.engines import aggregate, in_polars, lazy
+from bookings_analytics.metrics.intervals import Bounds, Rate, with_rates
+from bookings_analytics.metrics.measured import ATTENDED, OF_SEGMENTS, RECORDED, base_of, need_members
+from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counts_of, no_shows
+from bookings_analytics.schema import CUSTOMER_KEY, TRENDS
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from narwhals.typing import IntoFrame
+
+    from bookings_analytics.metrics.groups import Groups
+
+_OF_SEATS: Final = {
+    "no_show_rate": NO_SHOW,
+    "attendance_rate": ATTENDED,
+    "recorded_share": RECORDED,
+    "seat_rate": SEATS,
+    "cancellation_rate": CANCELED,
+    "late_cancel_rate": LATE,
+}
+_OF_CUSTOMERS: Final = {"booking_rate": "_held", "participation_rate": "n_attended"}  # by which seats they count
+_HIT, _TRIALS, _PERHAPS, _UNKNOWN = "_y", "_n", "_perhaps", "_unknown"
+
+
+class Weekly(NamedTuple):
+    """A rate by group and week.
+
+    Attributes:
+        named: One row per group, in the order of the result: its columns and its place ``_group``.
+        cells: One row per group, customer and week: ``_group``, `CUSTOMER_KEY`, ``week``, hits ``_y``, trials ``_n``.
+        calendar: One row per group and week, also without trials: ``_group``, ``week``, ``week_complete``, ``_y``,
+            ``_n``, ``_first`` and ``_last`` (the group's first and last complete week), ``_known`` (whether the value
+            is), ``_counts`` (whether the week is complete, with a value) and ``n_undated``.
+    """
+
+    named: pl.DataFrame
+    cells: pl.DataFrame
+    calendar: pl.DataFrame
+
+
+def weekly(rows: nw.LazyFrame[Any], groups: Groups, rate: str, fetches: IntoFrame | None) -> Weekly:
+    """Count a rate's hits and trials per customer and week.
+
+    Args:
+        rows: The outcomes.
+        groups: The groups.
+        rate: One of `schema.TRENDS`.
+        fetches: Every fetch, which limits the weeks of each customer in rates of customers; None: no limits.
+
+    Raises:
+        CohortError: A rate of customers has no cohorts.
+        ValueError: No class is dated.
+    """
+    studio_weeks = _studio_weeks(rows)
+    if rate in _OF_CUSTOMERS:
+        counted, named = _counts_of_customers(rows, groups, _OF_CUSTOMERS[rate], studio_weeks["week"], fetches)
+    else:
+        counted, named = _counts_of_seats(rows, groups, rate)
+    cells = _placed(counted, named, groups)
+    undated = cells.filter(pl.col("week").is_null()).group_by("_group").agg(n_undated=pl.sum(_TRIALS))
+    sums = cells.group_by("_group", "week").agg(pl.sum(_HIT, _TRIALS, _PERHAPS, _UNKNOWN))
+    calendar = (
+        _calendar(cells, named, studio_weeks)
+        .join(sums, on=["_group", "week"], how="left")
+        .join(undated, on="_group", how="left")
+        .with_columns(pl.col(_HIT, _TRIALS, _PERHAPS, _UNKNOWN, "n_undated").fill_null(0))
+        .filter((pl.col(_TRIALS) > 0) | pl.col("week_complete"))
+        .with_columns(_known=_is_known(rate))
+        .with_columns(_counts=pl.col("week_complete") & pl.col("_known"))
+        .sort("_group", "week")
+    )
+    return Weekly(named, cells.drop_nulls("week"), calendar)
+
+
+def _studio_weeks(rows: nw.LazyFrame[Any]) -> pl.DataFrame:
+    """List each studio's weeks with rows, and whether any row says that the week is incomplete."""
+    names = rows.collect_schema().names()
+    missing = [name for name in ("week", "week_complete") if name not in names]
+    dated = rows if missing else rows.filter(~nw.col("week").is_null())
+    incomplete = nw.when(nw.col("week_complete")).then(0).otherwise(1).sum()
+    weeks = None if missing else in_polars(aggregate(dated, ("studio", "week"), {"_incomplete": incomplete}))
+    if weeks is None or (weeks.is_empty() and in_polars(rows.select(nw.len().alias("n"))).item()):
+        lacking = f"have no column {', '.join(missing)}" if missing else "carry no class day"
+        raise ValueError(
+            f"the outcomes {lacking}: a trend goes by the weeks of the classes. Pass class_days to classify, or to "
+            "archive.outcomes."
+        )
+    return weeks.with_columns(pl.col("week").cast(pl.Date))  # pandas has no dates
+
+
+def _counts_of_seats(rows: nw.LazyFrame[Any], groups: Groups, rate: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    m = _OF_SEATS[rate]
+    late = rate == "late_cancel_rate"
+    if late:
+        check_days(rows)
+    counted = (counts_of_seats if late else counts_of)(rows, _key(*groups.own, "week"))
+    attached = groups.attach(counted)
+    totals = groups.totals(attached, {_TRIALS: nw.col(m.n).sum()})
+    unknown = nw.sum_horizontal("n_ambiguous", "n_undated") if late else nw.lit(0)
+    columns = {_HIT: nw.col(m.y), _TRIALS: nw.col(m.n), _PERHAPS: nw.lit(0), _UNKNOWN: unknown}
+    return in_polars(attached.select(*_key(*groups.by, "week"), **columns)), _places(totals, groups)
+
+
+def _counts_of_customers(
+    rows: nw.LazyFrame[Any], groups: Groups, seats: str, weeks: pl.Series, fetches: IntoFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Count one trial for each customer of the base and week, also in weeks without a row of theirs."""
+    need_members(groups)
+    attached = groups.attach(counts_of(rows, _key(*groups.own, "week")))
+    totals = groups.totals(attached, {_TRIALS: nw.len()})
+    key = _key(*groups.by, "week")
+    flags = {
+        _HIT: nw.when(nw.col(seats) > 0).then(1).otherwise(0),
+        _PERHAPS: nw.when(nw.col("n_attended") + nw.col("n_unrecorded") > 0).then(1).otherwise(0),
+    }
+    found = in_polars(attached.select(*key, **flags)).with_columns(pl.col("week").cast(pl.Date))
+    base = in_polars(base_of(totals, groups)).join(_all_weeks(weeks).to_frame(), how="cross")
+    if fetches is not None:
+        first, last = pl.col("_fetched_first"), pl.col("_fetched_last")
+        base = base.join(_fetched_days(fetches), on=CUSTOMER_KEY).filter(
+            pl.col("week") >= first, pl.col("week").dt.offset_by("6d") < last
+        )
+    dated = base.select(key).join(found, on=key, how="left", nulls_equal=True)
+    undated = found.filter(pl.col("week").is_null(), pl.col(_HIT) > 0)
+    cells = pl.concat([dated, undated.select(dated.columns)], how="vertical_relaxed")
+    return cells.with_columns(pl.col(_HIT, _PERHAPS).fill_null(0), _n=1, _unknown=0), _places(totals, groups)
+
+
+def _fetched_days(fetches: IntoFrame) -> pl.DataFrame:
+    """List each customer's first and last day with a successful fetch."""
+    ok = lazy(fetches).filter(nw.col("outcome").cast(nw.String) == "ok")
+    at = nw.col("fetched_at")
+    days = ok.group_by(*CUSTOMER_KEY).agg(at.min().alias("_fetched_first"), at.max().alias("_fetched_last"))
+    return in_polars(days).with_columns(pl.col("_fetched_first", "_fetched_last").cast(pl.Date))
+
+
+def _key(*columns: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*CUSTOMER_KEY, *columns)))
+
+
+def _places(totals: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:
+    ordered = in_polars(groups.ordered(totals, [_TRIALS]))
+    return ordered.with_row_index("_group").with_columns(pl.col("_group").cast(pl.Int64)).drop(_TRIALS)
+
+
+def _all_weeks(weeks: pl.Series) -> pl.Series:
+    """List every week from the first to the last."""
+    first, last = cast("date | None", weeks.min()), cast("date | None", weeks.max())
+    if first is None or last is None:
+        return pl.Series("week", [], pl.Date)
+    return pl.date_range(first, last, "1w", eager=True).alias("week")
+
+
+def _calendar(cells: pl.DataFrame, named: pl.DataFrame, studio_weeks: pl.DataFrame) -> pl.DataFrame:
+    """List every week of each group: complete if it lies in the span of complete weeks of all the group's studios."""
+    everywhere = studio_weeks.select("studio").unique()
+    studios = cells.select("_group", "studio").unique()
+    without = named.select("_group").join(studios, on="_group", how="anti").join(everywhere, how="cross")
+    studios = pl.concat([studios, without])
+    whole = studio_weeks.filter(pl.col("_incomplete") == 0)
+    spans = whole.group_by("studio").agg(_first=pl.min("week"), _last=pl.max("week"))
+    span = studios.join(spans, on="studio").group_by("_group").agg(pl.max("_first"), pl.min("_last"))
+    in_part = studios.join(studio_weeks.filter(pl.col("_incomplete") > 0), on="studio")
+    in_part = in_part.select("_group", "week", _in_part=True).unique()
+    complete = pl.col("week").is_between("_first", "_last") & pl.col("_in_part").is_null()
+    return (
+        named.select("_group")
+        .join(_all_weeks(studio_weeks["week"]).to_frame(), how="cross")
+        .join(span, on="_group", how="left")
+        .join(in_part, on=["_group", "week"], how="left")
+        .with_columns(week_complete=complete.fill_null(value=False))
+        .drop("_in_part")
+    )
+
+
+def _is_known(rate: str) -> pl.Expr:
+    """Check whether a week has a value; days of too many cancellations may be unknown, as in `where_known`."""
+    there = pl.col(_TRIALS) > 0
+    if rate != "late_cancel_rate":
+        return there
+    possible = pl.col(_HIT) + pl.col(_UNKNOWN)
+    return there & (pl.col(_UNKNOWN) * AT_MOST_UNKNOWN <= possible)
+
+
+def bounds_of(
+    outcomes: IntoFrame, cohorts: IntoFrame | None, groups: Groups, found: Weekly, *, rate: str, confidence: float
+) -> pl.DataFrame:
+    """Compute each week's range whatever happened in unrecorded seats.
+
+    Args:
+        outcomes: The outcomes, as they were given.
+        cohorts: The cohorts, likewise.
+        groups: The groups.
+        found: The rate by group and week.
+        rate: One of `schema.TRENDS`.
+        confidence: Nominal coverage.
+
+    Returns:
+        One row per group and week: ``_group``, ``week``, ``value_bounds_low``, ``value_bounds_high``; none of a rate
+        that attendance does not decide.
+    """
+    ends = {f"value_bounds_{side}": f"{rate}_bounds_{side}" for side in ("low", "high")}
+    if not TRENDS[rate].bounds:
+        types = dict.fromkeys(ends, pl.Float64)
+        return pl.DataFrame(schema={"_group": pl.Int64, "week": pl.Date, **types})
+    if rate in _OF_CUSTOMERS:
+        ones = design_effect_of_ones(nw.col(_TRIALS))
+        totals = nw.from_native(found.calendar.lazy()).with_columns(_ones=ones)
+        bounded = Rate(_HIT, _TRIALS, "_ones", bounds=Bounds(_TRIALS, _HIT, _PERHAPS))
+        by_week = in_polars(with_rates(totals, confidence, **{rate: bounded}))
+    else:
+        rates = no_shows(outcomes, cohorts, by=[*groups.by, "week"], confidence=confidence)
+        by_week = in_polars(lazy(rates).select(*groups.by, "week", *ends.values()))
+        by_week = _placed(by_week, found.named, groups).drop_nulls("week")
+    return by_week.select("_group", "week", **ends)
+
+
+def segment_rates(
+    rows: nw.LazyFrame[Any], groups: Groups, found: Weekly, *, rate: str, since: date | None, confidence: float
+) -> pl.DataFrame:
+    """Compute the rate of each group's complete weeks from a day on, with its own interval.
+
+    Args:
+        rows: The outcomes.
+        groups: The groups.
+        found: The rate by group and week.
+        rate: One of `schema.TRENDS`.
+        since: The first week; None: all.
+        confidence: Nominal coverage of the interval.
+
+    Returns:
+        One row per group with trials: ``_group``, ``value_ci_low``, ``value_ci_high``.
+    """
+    chosen = ["_group", "value_ci_low", "value_ci_high"]
+    counting = found.calendar.filter("_counts", *([pl.col("week") >= since] if since else []))
+    if rate in _OF_CUSTOMERS:
+        m = Measure(_HIT, _TRIALS)
+        cells = found.cells.join(counting.select("_group", "week"), on=["_group", "week"])
+        customers = nw.from_native(cells.group_by("_group", *CUSTOMER_KEY).agg(pl.sum(_HIT, _TRIALS)).lazy())
+        totals = with_design_effects(aggregate(customers, ["_group"], cluster_sums(*m)), m)
+        value = Rate(*m, m("deff"), m("effective"))
+        return in_polars(with_rates(totals, confidence, value=value)).select(chosen)
+    spans = counting.group_by("_group").agg(pl.min("week").alias("_from"), pl.max("week").alias("_to"))
+    parts = [pl.DataFrame(schema={"_group": pl.Int64, "value_ci_low": pl.Float64, "value_ci_high": pl.Float64})]
+    for first, last in spans.select("_from", "_to").unique().sort("_from", "_to").iter_rows():
+        inside = (nw.col("week") >= first) & (nw.col("week") <= last) & nw.col("week_complete")
+        totals = OF_SEGMENTS[rate](rows.filter(inside), groups, confidence, among=rows).totals
+        of_span = _placed(in_polars(totals.select(*groups.by, *chosen[1:])), found.named, groups)
+        theirs = spans.filter(pl.col("_from") == first, pl.col("_to") == last)
+        parts.append(of_span.join(theirs, on="_group", how="semi").select(chosen))
+    return pl.concat(parts)
+
+
+def _placed(frame: pl.DataFrame, named: pl.DataFrame, groups: Groups) -> pl.DataFrame:
+    """Add the group's place to rows with the group columns; weeks become dates, which pandas has not."""
+    frame = frame.with_columns(pl.col("^week$").cast(pl.Date))
+    if not groups.by:
+        return frame.with_columns(_group=pl.lit(0, pl.Int64))
+    return frame.join(named, on=groups.by, nulls_equal=True)
