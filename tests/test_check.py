@@ -24,6 +24,11 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
+@pytest.fixture(autouse=True)
+def _in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOKINGS_TIMEZONE", "UTC")
+
+
 def check(place: Path) -> tuple[int, str]:
     done = CliRunner().invoke(cli.app, ["check", str(place)], catch_exceptions=False)
     return done.exit_code, done.output
@@ -33,7 +38,7 @@ def test_a_whole_archive_is_exit_code_0_and_says_until_when_nothing_is_lost(plac
     code, said = check(place)
     assert code == Exit.DONE
     assert "checked: nothing is wrong." in said
-    assert f"last fetched {at(2):%Y-%m-%d %H:%M} UTC. Fetch again before {at(16):%Y-%m-%d %H:%M} UTC" in said
+    assert f"Last complete night: {at(2):%Y-%m-%d}.\nFetch again before {at(16):%Y-%m-%d %H:%M} UTC: later," in said
 
 
 def test_a_damaged_file_is_exit_code_6_and_named(place: Path) -> None:

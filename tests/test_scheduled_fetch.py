@@ -177,7 +177,7 @@ def fetch(
         max_age=timedelta(hours=12),
         failures=failures,
         echo=told.append,
-        **options,
+        **{"hours": ClassHours(None, "05:00", "24:00"), **options},
     )
 
 

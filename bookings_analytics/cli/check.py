@@ -1,16 +1,15 @@
-"""An archive checked from the command line: what is wrong with it, and until when the next fetch loses nothing."""
+"""An archive checked from the command line: what is wrong with it, and which night was the last complete one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from bookings_analytics.archive import Archive
 from bookings_analytics.cli.endings import Exit
+from bookings_analytics.cli.nights import night_lines
 from bookings_analytics.errors import ArchiveError, ConfigurationError
-from bookings_analytics.schema import API_WINDOW
+from bookings_analytics.studio_file import find_hours
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def check_archive(location: str, *, echo: Callable[[str], object]) -> Exit:
     try:
         archive = Archive(location)
         found = archive.check()
-        lines = [] if found.problems else _until(archive)
+        lines = [] if found.problems else [*night_lines(archive, find_hours())]
     except ArchiveError as error:  # so damaged that it can't even be opened
         echo(str(error))
         return Exit.DAMAGED
@@ -45,13 +44,3 @@ def check_archive(location: str, *, echo: Callable[[str], object]) -> Exit:
     for line in (*found.problems, *lines):
         echo(line)
     return Exit.DAMAGED if found.problems else Exit.DONE
-
-
-def _until(archive: Archive) -> list[str]:
-    """Name, for each studio, the last fetch and the time from which bookings go by unseen if nobody fetches."""
-    last = archive.fetches().filter(outcome="ok").group_by("studio").agg(pl.max("fetched_at")).sort("studio")
-    return [
-        f"{studio}: last fetched {at:%Y-%m-%d %H:%M} UTC. Fetch again before {at + API_WINDOW:%Y-%m-%d %H:%M} UTC: "
-        "later, bookings go by unseen."
-        for studio, at in last.collect().iter_rows()
-    ]

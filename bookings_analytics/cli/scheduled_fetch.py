@@ -17,10 +17,11 @@ from bookings_analytics.archive import Archive
 from bookings_analytics.archive.changes import Added
 from bookings_analytics.cli.endings import Exit, in_command_terms, is_temporary
 from bookings_analytics.cli.lock import StillRunningError, alone
+from bookings_analytics.cli.nights import night_lines
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError, FetchInterrupted
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.results import SETTLED
-from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
+from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.wording import in_csv
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def fetch_into_archive(
     max_age: timedelta,
     failures: Path | None,
     echo: Callable[[str], object],
+    hours: ClassHours,
     wait: timedelta = timedelta(hours=1),
-    hours: ClassHours | None = None,
 ) -> Exit:
     """Fetch a cohort list into an archive, after any other fetch into it has ended.
 
@@ -69,9 +70,9 @@ def fetch_into_archive(
         max_age: Skip customers fetched less than this ago.
         failures: Where to write a csv of the customers who could not be fetched, with the reasons.
         echo: Called with each line for whoever reads the log.
-        wait: How long to wait, at most, for another fetch into the archive to end.
         hours: When the studios have classes, in this machine's time where the zone is not known. A fetch between
             opening and closing is pointed out unless the night before had one.
+        wait: How long to wait, at most, for another fetch into the archive to end.
 
     Returns:
         How it ended.
@@ -103,9 +104,7 @@ def fetch_into_archive(
             f"{added.ahead:,} of these customers have a fetch in the archive that is more than 5 minutes ahead of the "
             "clock. It stays out of every number until then: check this computer's clock."
         )
-    if line := _until(result, kept):
-        echo(line)
-    for line in _in_opening_hours(result, kept, hours) if hours else ():
+    for line in (*night_lines(kept, hours, result.cohorts), *_in_opening_hours(result, kept, hours)):
         echo(line)
     if isinstance(stopped_by, FetchInterrupted):
         asked = result.fetches.filter(pl.col("outcome") != "not_fetched").height
@@ -148,15 +147,6 @@ def _unread(result: FetchResult, archive: Archive) -> pl.DataFrame:
         .join(fetches.drop("n_bookings"), on=[*CUSTOMER_KEY, "outcome"], how="left")
         .sort(CUSTOMER_KEY)
     )
-
-
-def _until(result: FetchResult, archive: Archive) -> str | None:
-    """Name the time before which the next fetch loses nothing; None if none of these customers was ever fetched."""
-    fetched = archive.latest_fetches().filter(outcome="ok").collect()
-    oldest = fetched.join(result.cohorts, on=CUSTOMER_KEY, how="semi")["fetched_at"].min()
-    if not isinstance(oldest, datetime):
-        return None
-    return f"Fetch again before {oldest + API_WINDOW:%Y-%m-%d %H:%M} UTC: later, bookings go by unseen."
 
 
 def _in_opening_hours(result: FetchResult, archive: Archive, hours: ClassHours) -> Iterator[str]:
