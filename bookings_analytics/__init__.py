@@ -37,6 +37,7 @@ from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
 from bookings_analytics.metrics.trend import trend
+from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.privacy import pseudonymize, suppress_small
 from bookings_analytics.results import FetchResult
@@ -90,6 +91,7 @@ __all__ = [
     "seats_lost_while_waiting",
     "suppress_small",
     "trend",
+    "visits",
     "waitlist_chances",
     "waitlist_conversion",
 ]

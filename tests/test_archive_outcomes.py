@@ -210,6 +210,15 @@ def test_a_period_is_one_of_class_days_both_included(
     assert found == slots
 
 
+def test_a_week_that_the_period_cuts_is_not_complete(archive: Archive) -> None:
+    days = archive.class_days(timezone="Europe/Berlin")
+    monday = held_on(2) - timedelta(days=held_on(2).weekday())
+    for since, until, complete in ((0, 6, True), (1, 6, False), (0, 5, False), (None, 5, False), (0, None, True)):
+        ends = [None if day is None else monday + timedelta(days=day) for day in (since, until)]
+        weeks = archive.outcomes(days, *ends).frame().filter(week=monday)["week_complete"]
+        assert set(weeks) == {complete}
+
+
 def test_a_period_leaves_out_what_is_not_dated(archive: Archive) -> None:
     days = archive.class_days(timezone="Europe/Berlin").with_columns(
         class_day=pl.when(pl.col("class_slot_id") > 1).then("class_day")

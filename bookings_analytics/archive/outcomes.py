@@ -122,7 +122,12 @@ class ArchiveOutcomes:
         outcomes = classify(rows, class_days=days, fetches=fetches)
         limits = [pl.col("class_day") >= self._since] if self._since else []
         limits += [pl.col("class_day") <= self._until] if self._until else []
-        return outcomes.filter(limits) if limits else outcomes
+        whole = [pl.col("week") >= self._since] if self._since else []
+        whole += [pl.col("week").dt.offset_by("6d") <= self._until] if self._until else []
+        if not limits:
+            return outcomes
+        # a week that the period cuts is not complete any more
+        return outcomes.filter(limits).with_columns(pl.all_horizontal("week_complete", *whole))
 
 
 def _compressed(outcomes: pl.DataFrame) -> bytes:

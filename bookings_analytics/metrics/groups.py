@@ -40,12 +40,19 @@ class Groups:
         members: One row per customer and group of the cohorts frame: `CUSTOMER_KEY`, the columns of ``by`` that are not
             ``own``, and 1 or 0 in `MEMBERS` and `NOT_READ`. None without a cohorts frame.
         listed: ``cohort`` → its values and their places in the list; empty where no order is kept.
+        expected: The columns of ``by``: groups that a result has also where no row is counted; None: no further ones.
     """
 
     by: tuple[str, ...]
     own: tuple[str, ...]
     members: nw.LazyFrame[Any] | None
     listed: Mapping[str, nw.LazyFrame[Any]]
+    expected: nw.LazyFrame[Any] | None = None
+
+    @property
+    def shared(self) -> list[str]:
+        """The group columns that say which customers a group has; the others split the bookings of these."""
+        return [name for name in self.by if name not in self.own or name in CUSTOMER_KEY]
 
     def ordered(
         self, result: nw.LazyFrame[Any], columns: Iterable[str], *, then: Sequence[str] = ()
@@ -70,7 +77,7 @@ class Groups:
         sums: Mapping[str, nw.Expr],
         amounts: Mapping[str, nw.Expr] | None = None,
     ) -> nw.LazyFrame[Any]:
-        """Aggregate rows that `attach` returned, for every group, also one of the cohorts frame that has no row.
+        """Aggregate rows that `attach` returned, for every group, also one expected or of the cohorts that has no row.
 
         Args:
             rows: What to aggregate.
@@ -82,6 +89,8 @@ class Groups:
             `MEMBERS` and `NOT_READ`: those of the whole cohort group, also where ``own`` columns split its bookings. A
             cohort group without any row appears once, null in ``own``.
         """
+        if self.expected is not None:
+            rows = nw.concat([rows, self.expected], how="diagonal")
         totals = aggregate(rows, self.by, sums, amounts)
         if self.members is None:
             return totals

@@ -26,7 +26,7 @@ from bookings_analytics.metrics.clustering import (
 from bookings_analytics.metrics.engines import join_groups
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
-from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted, counts_of
+from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
 from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
 from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 
@@ -127,8 +127,8 @@ def _of_customers(
     seats: str,
 ) -> Measured:
     need_members(groups)
-    n = nw.col(MEMBERS)
-    totals = counted(rows, groups).with_columns(n=n, _deff=design_effect_of_ones(n))
+    n = nw.col("n_customers")
+    totals = counted_of_base(rows, groups, None).with_columns(n=n, _deff=design_effect_of_ones(n))
     recorded = share(nw.col("_recorded"), nw.col("_held")) if seats == "n_attended" else nw.lit(None, nw.Float64)
     totals = (
         with_rates(totals, confidence, value=Rate(hits, "n", "_deff"))

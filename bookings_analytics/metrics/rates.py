@@ -7,16 +7,27 @@ gives DuckDB. Results start with their group columns and are sorted by them; all
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.metrics.clustering import Measure, clustered_totals, design_effect_of_ones, effective_columns
-from bookings_analytics.metrics.engines import aggregate, as_enum, count, like
+from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
-from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
+from bookings_analytics.metrics.weeks import (
+    base_by_week,
+    complete_for_customer,
+    customer_weeks,
+    customers_of,
+    every_week,
+    in_base,
+    watched,
+    with_week_numbers,
+)
+from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, CUSTOMER_KEY, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +48,14 @@ def booking_vs_participation(
     *,
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
+    fetches: IntoFrame | None = None,
 ) -> IntoFrameT:
     """Compute which share of each group's customers booked, and which share took part.
 
     Both are shares of all customers of the group who could be read, those who booked nothing included, and both look at
     completed classes only, so that their gap is bookings without participation. With a column of the outcomes in ``by``
-    (a class, say) the base stays all customers of the group.
+    (a class, say) the base stays all customers of the group; with ``week``, each complete week has a row, also one in
+    which nobody booked.
 
     Args:
         outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`.
@@ -51,6 +64,10 @@ def booking_vs_participation(
         by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
             cohorts counts in each.
         confidence: Nominal coverage of the intervals.
+        fetches: FETCHES of `bookings_analytics.schema`, used with ``week`` in ``by`` alone: a customer is in the base
+            of a complete week, and their bookings of it count, only if it lies between their own first and last
+            successful fetch; of an incomplete week, if they were fetched before its end and not last before it. Without
+            it, all customers are in the base of every week, and a growing list raises the rates by itself.
 
     Returns:
         One row per group: its columns, then BOOKING_VS_PARTICIPATION. ``n_booked`` customers had a seat in a completed
@@ -64,7 +81,8 @@ def booking_vs_participation(
     Raises:
         CohortError: The cohorts are missing, or do not fit the outcomes.
         TypeError: The two frames are on different engines.
-        ValueError: ``by`` names no column or an ambiguous one, or the confidence is not between 0 and 1.
+        ValueError: ``by`` names no column or an ambiguous one, or ``week`` where nothing says which weeks are complete,
+            or the confidence is not between 0 and 1.
 
     Example:
         >>> import bookings_analytics as ba
@@ -88,10 +106,9 @@ def booking_vs_participation(
             "customers names them."
         )
     bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
-    totals = counted(bookings, groups, SEATS, CANCELED).with_columns(
-        n_customers=nw.col(MEMBERS),
+    totals = counted_of_base(bookings, groups, fetches, SEATS, CANCELED).with_columns(
         n_not_read=nw.col(NOT_READ),
-        _ones=design_effect_of_ones(nw.col(MEMBERS)),
+        _ones=design_effect_of_ones(nw.col("n_customers")),
         **effective_columns(SEATS),
     )
     result = with_rates(
@@ -227,6 +244,26 @@ def counted(
         "n_only_upcoming": count((held == 0) & (nw.col("n_upcoming") > 0)),
     }
     return clustered_totals(bookings, groups, counts_of, measures, sums, among=among)
+
+
+def counted_of_base(
+    bookings: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None, *measures: Measure
+) -> nw.LazyFrame[Any]:
+    """Count as `counted` does, with the customers in each group's base in ``n_customers``: week by week if asked."""
+    if "week" not in groups.own:
+        return counted(bookings, groups, *measures).with_columns(n_customers=nw.col(MEMBERS))
+    rows = numbered = with_week_numbers(bookings)
+    base = customer_weeks(rows, customers_of(rows, groups), fetches)
+    complete = base_by_week(rows, base, groups, complete_for_customer())
+    groups = replace(groups, expected=every_week(rows, groups, complete))
+    if fetches is not None:
+        booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches)
+        rows = watched(rows, booked, in_base())
+    totals = counted(rows, groups, *measures, among=bookings)
+    named = [*groups.shared, "week"]
+    totals = join_groups(totals, base_by_week(numbered, base, groups, in_base()), named, how="left")
+    in_week = nw.when(nw.col("week").is_null()).then(nw.col(MEMBERS)).otherwise(nw.col("_base").fill_null(0))
+    return totals.with_columns(n_customers=in_week)
 
 
 def counts_of(bookings: nw.LazyFrame[Any], key: Sequence[str]) -> nw.LazyFrame[Any]:

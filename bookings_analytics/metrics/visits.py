@@ -1,0 +1,208 @@
+"""Classes a week: how many each customer booked and attended, over the complete weeks that are known.
+
+"At least once in the whole period" tells nothing over months, in which everybody who ever comes books and attends
+once. A customer's seats a week tell booking from participation over any time. With n_i weeks and y_i seats of customer
+i, also of those with none, m customers, N = Σn_i, Y = Σy_i and μ = Y/N::
+
+    φ = max(1, m/(m-1) Σ(y_i - μ n_i)²/Y), 1 if Y = 0 or m = 1      x = Y/φ      m* = Y²/Σy_i², 1 if Y = 0
+    low = φ/N · x(1 - 1/(9x) - t/(3√x))³, at least 0                high = φ/N · (x+1)(1 - 1/(9(x+1)) + t/(3√(x+1)))³
+
+with t at m* + 1 degrees of freedom: the gamma limits of a count (Garwood, Biometrika 28, 1936) in the approximation of
+Wilson & Hilferty (PNAS 17, 1931) as Byar used it, on an effective count. φ and the t are this package's own adaptation,
+justified by simulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import narwhals as nw
+
+from bookings_analytics.metrics.clustering import Measure
+from bookings_analytics.metrics.engines import aggregate, count, join_groups, like
+from bookings_analytics.metrics.groups import NOT_READ, Groups, read_groups
+from bookings_analytics.metrics.intervals import quantile, share, t, with_t
+from bookings_analytics.metrics.weeks import (
+    HELD,
+    WEEK,
+    base_by_week,
+    complete_for_customer,
+    customer_weeks,
+    customers_of,
+    every_week,
+    watched,
+    with_number_of_weeks,
+    with_week_numbers,
+)
+from bookings_analytics.schema import CUSTOMER_KEY, VISITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from narwhals.typing import IntoFrame, IntoFrameT
+
+BOOKED: Final = Measure("n_seats", "n_weeks")
+ATTENDED: Final = Measure("n_attended", "n_weeks")
+_SIZES: Final = ("n_customers", "n_weeks", "_nn")
+_SEATS: Final = ("n_seats", "n_attended", "n_unrecorded", "n_undated")
+_NO_WEEKS: Final = ("month", "class_day", "week_complete")  # in `by`: no whole week lies in each
+
+
+def visits(
+    outcomes: IntoFrameT,
+    cohorts: IntoFrame | None = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    confidence: float = 0.95,
+    fetches: IntoFrame | None = None,
+) -> IntoFrameT:
+    """Compute how many classes a customer of each group booked a week, and how many they attended.
+
+    Only complete weeks count, and every customer of the group who could be read is in them, with or without bookings.
+
+    Args:
+        outcomes: One row per studio, customer and class slot, with class days: OUTCOMES of
+            `bookings_analytics.schema` as `classify` returns them with ``class_days``.
+        cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are counted in ``n_not_read`` and
+            nowhere else. A row without studio belongs to the only studio of the outcomes. None: all customers of the
+            outcomes, so nobody who never booked.
+        by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. With ``week``, each
+            row is one week. With a column of the outcomes (a class, say) all customers of the group are in each row.
+        confidence: Nominal coverage of the intervals.
+        fetches: FETCHES of `bookings_analytics.schema`: a customer's weeks then also lie between their own first and
+            last successful fetch, and seats outside of them are not counted. Without it, whoever joined the list later
+            has weeks without bookings before.
+
+    Returns:
+        One row per group: its columns, then VISITS of `bookings_analytics.schema`, sorted by group.
+        ``booked_per_week`` is ``n_seats`` / ``n_weeks``, ``attended_per_week`` ``n_attended`` / ``n_weeks``: seats in
+        completed classes, and those used, per customer and week. ``attended_per_week_max`` takes seats whose
+        attendance nobody recorded as attended. ``n_customers`` have at least one complete week, ``n_weeks`` are all of
+        theirs together; ``n_undated`` seats lie in no known week and are in no rate. Without ``week_complete`` in the
+        outcomes, weeks are complete from the first ``first_seen_at`` of their studio to its last ``observed_at``, less
+        14 days while any seat is not dated.
+
+    Raises:
+        CohortError: The cohorts do not fit the outcomes.
+        TypeError: The frames are on different engines.
+        ValueError: The outcomes carry no weeks, ``by`` names no column, an ambiguous one or one that holds no whole
+            weeks, or the confidence is not between 0 and 1.
+
+    Example:
+        >>> from datetime import date
+        >>> import bookings_analytics as ba
+        >>> import polars as pl
+        >>> outcomes = pl.DataFrame({
+        ...     "studio": "mitte",
+        ...     "customer_id": [1, 1, 1, 2],
+        ...     "outcome": ["attended", "attended", "no_show", "attended"],
+        ...     "week": [date(2026, 5, 4), date(2026, 5, 4), date(2026, 5, 11), date(2026, 5, 11)],
+        ...     "week_complete": True,
+        ... })
+        >>> cohorts = pl.DataFrame({"customer_id": [1, 2, 3], "cohort": "trial"})
+        >>> weekly = ba.visits(outcomes, cohorts)
+        >>> weekly.select("n_customers", "n_weeks", "booked_per_week", "attended_per_week").row(0)
+        (3, 6, 0.66..., 0.5)
+    """
+    bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS)
+    quantile(confidence)  # which refuses what is no confidence
+    if unfit := [name for name in groups.by if name in _NO_WEEKS]:
+        raise ValueError(
+            f"by names {unfit[0]!r}, and classes a week are counted over complete weeks: leave it out, or name week."
+        )
+    totals = with_counts_per_week(visit_totals(bookings, groups, fetches), confidence)
+    return like(outcomes, groups.ordered(totals, VISITS))
+
+
+def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None) -> nw.LazyFrame[Any]:
+    """Total up seats and customer-weeks, and what their intervals are made of: one row per group."""
+    rows = with_week_numbers(rows)
+    base = customer_weeks(rows, customers_of(rows, groups), fetches)
+    booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches)
+    seats = seats_of(watched(rows, booked, complete_for_customer()), groups)
+    booked = with_number_of_weeks(booked).select(*CUSTOMER_KEY, "_weeks")
+    seats = groups.attach(seats.join(booked, on=list(CUSTOMER_KEY), how="left"))
+    sums = {name: nw.col(name).sum() for name in _SEATS}
+    if "week" in groups.own:
+        sizes = base_by_week(rows, base, groups, complete_for_customer())
+        groups = replace(groups, expected=every_week(rows, groups, sizes))
+        seats = seats.with_columns(_weeks=nw.lit(1, nw.Int64))
+        sizes = sizes.with_columns(n_customers=nw.col("_base"), n_weeks=nw.col("_base"), _nn=nw.col("_base"))
+    else:
+        groups = replace(groups, expected=groups.attach(rows).select(*groups.by).unique() if groups.own else None)
+        sizes = _weeks_of(base, groups)
+    for m in (BOOKED, ATTENDED):
+        sums[m("yy")] = (nw.col(m.y) * nw.col(m.y)).sum()
+        sums[m("yn")] = (nw.col(m.y) * nw.col("_weeks")).sum()
+    totals = groups.totals(seats, sums)
+    if groups.members is None:
+        totals = totals.with_columns(nw.lit(0, nw.Int64).alias(NOT_READ))
+    named = [name for name in groups.by if name in groups.shared or name == "week"]
+    totals = join_groups(totals, sizes.select(*named, *_SIZES), named, how="left")
+    return totals.with_columns(nw.col(*_SIZES).fill_null(0), n_not_read=nw.col(NOT_READ))
+
+
+def seats_of(rows: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Count each customer's seats in completed classes."""
+    outcome, dated = nw.col("outcome"), ~nw.col(WEEK).is_null()
+    kinds = {
+        "n_seats": count(dated & outcome.is_in(HELD)),
+        "n_attended": count(dated & (outcome == "attended")),
+        "n_unrecorded": count(dated & (outcome == "unrecorded")),
+        "n_undated": count(~dated & outcome.is_in(HELD)),
+    }
+    return aggregate(rows, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own))), kinds)
+
+
+def with_counts_per_week(totals: nw.LazyFrame[Any], confidence: float) -> nw.LazyFrame[Any]:
+    """Add both rates and their intervals to `visit_totals`; null for a group without weeks.
+
+    ``_S`` (the sum of squares that a comparison needs) stands under the name that each measure gives it, as do φ and
+    the effective customers.
+    """
+    m_, weeks = nw.col("n_customers"), nw.col("n_weeks")
+    rates = {BOOKED: "booked_per_week", ATTENDED: "attended_per_week"}
+    several = nw.when(m_ > 1).then(m_)
+    totals = totals.with_columns(
+        **{name: share(nw.col(m.y), weeks) for m, name in rates.items()},
+        **{m("effective"): share(nw.col(m.y) * nw.col(m.y), nw.col(m("yy"))).fill_null(1.0) for m in rates},
+        _corrected=several / (several - 1),
+        attended_per_week_max=share(nw.sum_horizontal("n_attended", "n_unrecorded"), weeks),
+    )
+    totals = totals.with_columns(**{m("around"): _around(m, name) for m, name in rates.items()})
+    totals = totals.with_columns(
+        **{m("spread"): nw.col("_corrected") * share(nw.col(m("around")), nw.col(m.y)) for m in rates}
+    )
+    totals = totals.with_columns(**{m("phi"): nw.col(m("spread")).fill_null(1.0).clip(lower_bound=1.0) for m in rates})
+    totals = totals.with_columns(**{m("x"): nw.col(m.y) / nw.col(m("phi")) for m in rates})
+    totals = with_t(totals, confidence, *(m("effective") for m in rates))
+    scaled: dict[str, nw.Expr] = {}
+    roots: dict[str, nw.Expr] = {}
+    limits: dict[str, nw.Expr] = {}
+    for m in rates:
+        some = nw.when(nw.col(m("x")) > 0).then(nw.col(m("x")))
+        scaled |= {m("some"): some, m("more"): nw.col(m("x")) + 1, m("scale"): share(nw.col(m("phi")), weeks)}
+        third = nw.col(t(m("effective"))) / 3
+        low = 1 - 1 / (9 * nw.col(m("some"))) - third / nw.col(m("some")).sqrt()
+        high = 1 - 1 / (9 * nw.col(m("more"))) + third / nw.col(m("more")).sqrt()
+        roots |= {m("low"): low.clip(lower_bound=0.0).fill_null(0.0), m("high"): high}
+    for m, name in rates.items():
+        low, high, scale = (nw.col(m(part)) for part in ("low", "high", "scale"))
+        limits[f"{name}_ci_low"] = scale * nw.col(m("x")) * low * low * low
+        limits[f"{name}_ci_high"] = scale * nw.col(m("more")) * high * high * high
+    totals = totals.with_columns(**scaled).with_columns(**roots)
+    return totals.with_columns(**limits, n_effective_customers=nw.col(BOOKED("effective")))
+
+
+def _around(m: Measure, rate: str) -> nw.Expr:
+    """Compute Σ(y - μn)² over the customers of a group, from their sums."""
+    mean = nw.col(rate)
+    return nw.col(m("yy")) - 2 * mean * nw.col(m("yn")) + mean * mean * nw.col("_nn")
+
+
+def _weeks_of(customers: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Add up the weeks of the customers in each group's base."""
+    each = with_number_of_weeks(customers).with_columns(_nn=nw.col("_weeks") * nw.col("_weeks"))
+    counts = {"n_customers": count(nw.col("_weeks") > 0), "n_weeks": nw.col("_weeks").sum(), "_nn": nw.col("_nn").sum()}
+    return aggregate(each, groups.shared, counts)
