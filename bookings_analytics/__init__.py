@@ -28,7 +28,6 @@ from bookings_analytics.errors import (
     ServerError,
     ValidationFailedError,
 )
-from bookings_analytics.fetch.cohort import fetch_bookings
 from bookings_analytics.metrics.cancellations import cancellation_notice, cancellations
 from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.class_days import class_days
@@ -41,14 +40,15 @@ from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.privacy import pseudonymize, suppress_small
 from bookings_analytics.results import FetchResult
-from bookings_analytics.studio_file import read_studios
-from bookings_analytics.studios import Studio
 
 if TYPE_CHECKING:
     __version__: str
 
     from bookings_analytics import charts, demo, notebook
     from bookings_analytics.archive.archive import Archive
+    from bookings_analytics.fetch.cohort import fetch_bookings
+    from bookings_analytics.studio_file import read_studios
+    from bookings_analytics.studios import Studio
 
 __all__ = [
     "ApiError",
@@ -96,7 +96,16 @@ __all__ = [
     "waitlist_conversion",
 ]
 
-_LOADED_WHEN_USED = {"charts", "demo", "notebook"}  # Altair, and what serves HTTP, are slow to import
+# What imports Altair, an HTTP client or Delta Lake is loaded when it is first used: name → its module, None: a module.
+_LOADED_WHEN_USED = {
+    "Archive": "archive.archive",
+    "Studio": "studios",
+    "charts": None,
+    "demo": None,
+    "fetch_bookings": "fetch.cohort",
+    "notebook": None,
+    "read_studios": "studio_file",
+}
 
 
 def __dir__() -> list[str]:
@@ -108,10 +117,11 @@ if not TYPE_CHECKING:  # a name that is not there stays an error for type checke
 
     def __getattr__(name: str) -> object:
         """Load the parts that not every use needs when they are first used."""
-        if name in _LOADED_WHEN_USED:
-            return import_module(f"bookings_analytics.{name}")
-        if name == "Archive":
-            return import_module("bookings_analytics.archive").Archive
         if name == "__version__":
             return import_module("importlib.metadata").version("bookings-analytics")
-        raise AttributeError(f"module 'bookings_analytics' has no attribute {name!r}")
+        if name not in _LOADED_WHEN_USED:
+            raise AttributeError(f"module 'bookings_analytics' has no attribute {name!r}")
+        module = import_module(f"bookings_analytics.{_LOADED_WHEN_USED[name] or name}")
+        found = getattr(module, name) if _LOADED_WHEN_USED[name] else module
+        globals()[name] = found  # asked for once
+        return found

@@ -87,6 +87,32 @@ def test_the_public_names_are_listed_sorted_and_complete() -> None:
     assert imported <= set(ba.__all__)
 
 
+@pytest.mark.parametrize(
+    ("use", "needed"),
+    [("", set()), ("Studio", {"httpx"}), ("Archive", {"deltalake"}), ("charts", {"altair"})],
+)
+def test_what_is_slow_to_import_is_loaded_when_it_is_used(use: str, needed: set[str]) -> None:
+    heavy = {
+        *("IPython", "aiohttp", "altair", "deltalake", "great_tables", "httpx", "ipywidgets", "msgspec", "nbconvert"),
+        *(
+            "numpy",
+            "pandas",
+            "papermill",
+            "pyarrow",
+            "starlette",
+            "tqdm",
+            "typer",
+            "uvicorn",
+            "vl_convert",
+            "xlsxwriter",
+        ),
+    }
+    program = f"import sys, bookings_analytics as ba; {f'ba.{use}' if use else None}; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split()) & heavy
+    assert needed <= loaded
+    assert use or not loaded
+
+
 def test_a_name_that_is_not_there_is_said_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fetch_everything'"):
         _ = ba.fetch_everything  # type: ignore[attr-defined] # which is the point
