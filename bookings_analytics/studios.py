@@ -6,7 +6,8 @@ import ipaddress
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
+from weakref import WeakSet
 
 import httpx
 
@@ -35,11 +36,14 @@ _LONGEST_SHOWN: Final = 40  # characters of a wrong setting
 class ApiKey:
     """A key that shows itself only when asked to, so that no repr, log or traceback holds it."""
 
-    __slots__ = ("_reveal",)
+    __slots__ = ("__weakref__", "_reveal")
+
+    _of_this_process: ClassVar[WeakSet[ApiKey]] = WeakSet()
 
     def __init__(self, value: str) -> None:
         # A closure has no attribute that a traceback, a debugger or `vars()` would print.
         self._reveal: Callable[[], str] = lambda: value
+        ApiKey._of_this_process.add(self)
 
     def __repr__(self) -> str:
         return "ApiKey('***')"
@@ -47,6 +51,22 @@ class ApiKey:
     def reveal(self) -> str:
         """Return the key itself, for the one header that carries it."""
         return self._reveal()
+
+    @classmethod
+    def hide(cls, text: str) -> str:
+        """Replace every key of this process in a text.
+
+        Args:
+            text: The text.
+
+        Example:
+            >>> key = ApiKey("not-a-real-key")
+            >>> ApiKey.hide("not-a-real-key was refused")
+            '*** was refused'
+        """
+        for value in sorted((key.reveal() for key in cls._of_this_process), key=len, reverse=True):
+            text = text.replace(value, "***") if value else text
+        return text
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -25,7 +25,7 @@ import pytest
 import bookings_analytics as ba
 from bookings_analytics import cli, demo
 from bookings_analytics.cli import scheduled_fetch
-from bookings_analytics.cli.endings import Exit
+from bookings_analytics.cli.endings import Exit, in_command_terms
 from bookings_analytics.cli.lock import lock_of
 from bookings_analytics.clock import current_time
 from bookings_analytics.fetch.job import FetchJob
@@ -308,14 +308,45 @@ def test_a_fetch_by_day_after_one_at_night_is_as_it_should_be(
     assert not any("Class days" in line for line in told)
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ba.AuthenticationError("no", http_status=401), "Check BOOKINGS_API_KEY (or where the file of --studios says"),
+        (ba.ConfigurationError("Check base_url= (or BOOKINGS_BASE_URL) and the list."), "BOOKINGS_BASE_URL (or base_"),
+        (ba.RateLimitError("slow", http_status=429), "uses this key: run the command again."),
+        (ba.ConfigurationError("studios.toml, studio 'a': api_key is not for this file"), "'a': api_key is not"),
+    ],
+)
+def test_an_error_speaks_of_what_the_command_has(error: ba.BookingsError, says: str) -> None:
+    assert says in in_command_terms(error)
+
+
+def test_a_demo_clock_is_not_asked_for_every_customer(studio: demo.DemoStudio, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def time_at(address: str) -> datetime:
+        asked.append(address)
+        return studio.clock()
+
+    monkeypatch.setattr("bookings_analytics.clock._time_at", time_at)
+    monkeypatch.setenv("BOOKINGS_CLOCK", studio.clock_url)
+    for day in range(2):
+        studio.now += timedelta(days=day)
+        result = ba.fetch_bookings(studio.cohorts, studios=studio, progress=False, requests_per_minute=10**6)
+        times = result.fetches["fetched_at"]
+        assert (times.min(), times.max()) == (studio.now, studio.now)
+    assert len(asked) < 600, "in two fetches of 600 customers"
+
+
 def test_an_unforeseen_error_is_one_line_and_a_file_without_the_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BOOKINGS_API_KEY", "very-secret")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    nord = ba.Studio("nord", base_url="https://acme.example", api_key="very-secret-as-well")
 
     def fails() -> None:
-        raise RuntimeError("very-secret")
+        raise RuntimeError(f"very-secret, {nord.api_key.reveal()}")
 
     monkeypatch.setattr(cli, "app", fails)
     with pytest.raises(SystemExit) as ended:
@@ -326,7 +357,7 @@ def test_an_unforeseen_error_is_one_line_and_a_file_without_the_key(
     assert "Traceback" not in said
     (log,) = tmp_path.glob("*.log")
     assert str(log) in said
-    assert "RuntimeError: ***" in log.read_text("utf-8")
+    assert "RuntimeError: ***, ***\n" in log.read_text("utf-8")
 
 
 def fetch_in_small_chunks(base_url: str, key: str, members: Path, archive: Path) -> None:

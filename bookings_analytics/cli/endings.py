@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from bookings_analytics.errors import ApiError, ConflictError, ConnectionFailedError, RateLimitError, ServerError
-from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE, ApiKey
 
 if TYPE_CHECKING:
     from bookings_analytics.errors import BookingsError
@@ -34,11 +34,8 @@ _NOT_THERE: Final = (ConnectionFailedError, ConflictError, RateLimitError, Serve
 
 # The library's messages speak of its arguments; whoever runs a command has options and variables.
 _PHRASES: Final = (
-    (r"pass \w+=, or set (BOOKINGS_\w+) and use Studio\.from_env\(\)", r"set \1 in the environment"),
-    (rf"\bapi_key=? (?:\(or |or )({API_KEY_VARIABLE})\)?", r"\1"),
-    (rf"\bbase_url=? (?:\(or |or )({BASE_URL_VARIABLE})\)?", r"\1"),
-    (r"\bapi_key\b=?", API_KEY_VARIABLE),
-    (r"\bbase_url\b=?", BASE_URL_VARIABLE),
+    (rf"\bapi_key=? (?:\(or |or )({API_KEY_VARIABLE})\)?", r"\1 (or where the file of --studios says the key is)"),
+    (rf"\bbase_url=? (?:\(or |or )({BASE_URL_VARIABLE})\)?", r"\1 (or base_url in the file of --studios)"),
     (r"(?:continue|go on|fetch again|fetch later)((?: later)?) with resume=[^.,;)]*", r"run the command again\1"),
     (r"(?:Continue|Go on|Fetch again|Fetch later)((?: later)?) with resume=[^.,;)]*", r"Run the command again\1"),
     (r", or lower requests_per_minute\b=?", ""),
@@ -87,13 +84,13 @@ def is_temporary(error: ApiError | ConnectionFailedError) -> bool:
 
 
 def written_down(error: Exception) -> str:
-    """Write an unforeseen error's traceback into a file, without the key, and return one line that names it.
+    """Write an unforeseen error's traceback into a file, without any key, and return one line that names it.
 
     Args:
         error: What nobody foresaw.
     """
-    text = "".join(traceback.format_exception(error))
-    if key := os.environ.get(API_KEY_VARIABLE):
+    text = ApiKey.hide("".join(traceback.format_exception(error)))
+    if key := os.environ.get(API_KEY_VARIABLE):  # which no studio may have been made of yet
         text = text.replace(key, "***")
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", prefix="bookings-analytics-", suffix=".log", delete=False

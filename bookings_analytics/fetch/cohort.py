@@ -186,6 +186,6 @@ def _check_address(result: FetchResult) -> None:
     outcomes = result.cohorts.select("studio", "fetch_outcome").unique()
     if outcomes["fetch_outcome"].to_list() == ["not_found"]:
         raise ConfigurationError(
-            f"Studio {outcomes['studio'].item()!r} answered 404 for every customer, so its base_url is probably "
+            f"Studio {outcomes['studio'].item()!r} answered 404 for every customer, so its address is probably "
             "another studio's, or the ids are. Check base_url= (or BOOKINGS_BASE_URL) and the cohort list."
         )

@@ -181,7 +181,7 @@ class StudioJob:
         if len(self._failed) == ASKED_FIRST:
             raise ConnectionFailedError(f"{told}Check the network, then fetch again.")
         raise ConfigurationError(
-            f"{told}The base_url is probably not this studio's, or the ids are another's. "
+            f"{told}The address is probably not this studio's, or the ids are another's. "
             "Check base_url= (or BOOKINGS_BASE_URL) and the cohort list."
         )
 

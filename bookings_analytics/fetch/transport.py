@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import socket
 import ssl
 import urllib.request
@@ -105,10 +107,16 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
 
 
 def _usable(address: str) -> httpx.Proxy:
-    proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
-    if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
+    url = httpx.URL(address if "://" in address else f"http://{address}")
+    if url.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", url.host):
         raise ValueError("another kind of proxy")
-    return proxy
+    if url.path not in ("", "/") or url.query or url.fragment:  # a password with / ? or # ends the host too early
+        raise ValueError("no address of a proxy")
+    if not (url.username or url.password):
+        return httpx.Proxy(url)
+    # Not as the URL's user, for which httpx-aiohttp still calls what aiohttp is about to remove.
+    credentials = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
+    return httpx.Proxy(url.copy_with(userinfo=b""), headers={"Proxy-Authorization": f"Basic {credentials}"})
 
 
 def explain(error: BaseException) -> tuple[str, str]:
