@@ -114,7 +114,7 @@ def frames(*groups: str) -> dict[str, pl.DataFrame]:
 
 FRAMES = frames(*COHORTS, NOBODY)
 TIMED = {"by_week", "by_weekday"}  # which take the rate as well
-DATED = {"before_after", "cancellations", "cancellation_notice", "visits", "waitlist_chances"}  # of class days
+DATED = {"before_after", "cancellations", "cancellation_notice", "trend", "visits", "waitlist_chances"}  # of class days
 ALL = sorted(set(charts.__all__) - TIMED - DATED)
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from test_charts import data_of, rows_of, svg
+from test_charts_palette import contrast
 
 from bookings_analytics import charts, schema
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import altair as alt
 
 COHORTS = ["trial", "corporate"]
@@ -135,7 +138,50 @@ def comparison(rate: str, baseline: str, unit: float = 1) -> pl.DataFrame:
     )
 
 
+def weeks_of(signals: Sequence[str | None], **changed: Any) -> pl.DataFrame:
+    """Make the weeks of a trend: the last one incomplete, one without seats, all others with these signals."""
+    judged = any(signals)
+    rows = [
+        {
+            "week": MONDAY + timedelta(weeks=week),
+            "week_complete": True,
+            "rate": "no_show_rate",
+            "value": {"above": 0.2, "below": 0.02}.get(signal or "", 0.1 + week % 2 / 100),
+            "value_bounds_low": 0.05,
+            "value_bounds_high": 0.19,
+            "n": 200,
+            "center": 0.105,
+            "limit_low": 0.04 if judged else None,
+            "limit_high": 0.17 if judged else None,
+            "signal": signal,
+            "segment": 1,
+            "slope": 0.001 if judged else None,
+            "slope_ci_low": -0.002 if judged else None,
+            "slope_ci_high": 0.004 if judged else None,
+            "n_undated": 9,
+        }
+        for week, signal in enumerate(signals)
+    ]
+    partial: dict[str, Any] = {"week_complete": False, "value": 0.08, "n": 50, "n_undated": 9, "rate": "no_show_rate"}
+    rows.append({"week": MONDAY + timedelta(weeks=len(signals)), **partial})
+    frame = pl.DataFrame(rows, schema=schema.TREND, orient="row")
+    return frame.with_columns(**{name: pl.lit(value).cast(schema.TREND[name]) for name, value in changed.items()})
+
+
+STEADY = weeks_of(["within"] * 14)
+SIGNALS = ["within"] * 5 + ["above"] + ["run_above"] * 9 + ["within"] * 5
+FEE = weeks_of(SIGNALS, segment=2, reason="a fee for no-shows").with_columns(pl.col("week").dt.offset_by("12w"))
+RISEN = pl.concat([weeks_of(["within"] * 12)[:12], FEE])
+TRENDS = pl.concat(
+    [
+        frame.select(pl.lit(name).alias("cohort"), pl.all())
+        for name, frame in (("trial", RISEN), ("corporate", STEADY), ("nobody", weeks_of([None] * 5)))
+    ]
+)
+
 DRAWN = {
+    "trend": lambda **options: charts.trend(RISEN, **options),
+    "trends": lambda **options: charts.trend(TRENDS, **options),
     "visits": lambda **options: charts.visits(VISITS, **options),
     "before_after": lambda **options: charts.before_after(comparison("no_show_rate", "before"), **options),
     "compare": lambda **options: charts.compare(comparison("no_show_rate", "long-term"), **options),
@@ -295,6 +341,148 @@ def test_visits_tell_both_numbers_a_week_and_what_is_not_counted() -> None:
         "trial: 0.84 booked, 0.74 attended a week. corporate: 2.50 booked, 2.40 attended a week."
     )
     assert ">no complete week of a customer who could be read<" in svg(DRAWN["visits"]())
+
+
+def told(frame: pl.DataFrame) -> str:
+    return str(charts.trend(frame).to_dict()["description"])
+
+
+@pytest.mark.parametrize(("weeks", "alarms"), [(12, "3%"), (13, "8%"), (26, "8%"), (27, "23%"), (52, "23%")])
+def test_a_trend_without_a_signal_says_how_often_such_a_chart_alarms_wrongly(weeks: int, alarms: str) -> None:
+    says = told(weeks_of(["within"] * weeks))
+
+    assert (
+        f"Nothing but chance since 4 May: {weeks} weeks, no signal; such a chart alarms wrongly in up to {alarms}."
+        in says
+    )
+
+
+def test_of_more_than_a_year_no_false_alarm_rate_is_known() -> None:
+    assert told(weeks_of(["within"] * 53)).endswith("Nothing but chance since 4 May: 53 weeks, no signal.")
+
+
+def test_a_trend_names_its_signals_where_limits_began_anew() -> None:
+    spec = spec_of("trend")
+
+    assert (
+        "Since 27 July, above the limits in the week of 31 August (20%) and 9 weeks above the center, 7 September to "
+        "2 November. Such a chart of 20 weeks alarms wrongly in up to 8%."
+    ) in spec["description"]
+    picture = svg(DRAWN["trend"]())
+    assert ">27 Jul: a fee for no-shows<" in picture
+    marks = [row for row in data_of(spec) if "seen" in row]
+    assert sum(row["signal"] == "above" for row in marks) == 1
+    assert {row["color"] for row in marks if row["signal"] in {"above", "run_above"}}.isdisjoint(
+        row["color"] for row in marks if row["signal"] == "within"
+    )
+    assert [row["week"] for row in marks if row["fill"] == "white"] == ["2026-12-14"]
+    assert "Orange diamond: beyond them." in " ".join(spec["title"]["subtitle"])
+    assert "Not dated, and not drawn: 9 seats." in spec["title"]["subtitle"][0]
+
+
+def test_a_slope_that_is_no_chance_is_told_with_its_own_false_alarms() -> None:
+    says = told(weeks_of(["within"] * 14, slope_ci_low=0.0005))
+
+    assert "No single week or run stands out since 4 May" in says
+    assert "It rises by 0.1 points a week (0.1 to 0.4); where nothing changes, up to 7% of slopes seem to." in says
+
+
+def test_a_trend_that_is_too_short_or_of_too_few_says_so() -> None:
+    assert "Too short to judge since 4 May: 5 weeks, and limits need 12." in told(weeks_of([None] * 5))
+    few = weeks_of([None] * 12, n=20)
+    for frame in (few, few.with_columns(value=1 - pl.col("value"))):
+        assert "Too few to judge since 4 May: limits need 5 seats a week of each kind, and the rarer has 2.1." in told(
+            frame
+        )
+    assert "Nothing to judge: no complete week has seats." in told(weeks_of([]))
+
+
+def test_several_earlier_signals_are_counted_and_the_target_is_held_against_the_last_segment() -> None:
+    many = RISEN.with_columns(signal=pl.when(segment=1).then(pl.lit("below")).otherwise("signal").cast(schema.SIGNAL))
+    says = told(many.with_columns(target=0.05, against_target=pl.lit("above").cast(schema.AGAINST_TARGET)))
+
+    assert "Before that, 12 weeks below the limits." in says
+    assert says.endswith("The rate since 27 July, 10%, is above the target of 5%.")
+    assert ">target 5%<" in svg(charts.trend(many.with_columns(target=0.05)))
+
+
+def test_several_groups_stand_below_each_other_each_with_its_finding() -> None:
+    spec = spec_of("trends")
+    picture = svg(DRAWN["trends"]())
+
+    assert "Signals in 1 of 2 cohorts, and 1 can't be judged." in spec["description"]
+    assert "up to 8% of charts of at most 26 weeks alarm." in spec["description"]
+    assert "corporate: Nothing but chance since 4 May" in spec["description"]
+    for text in ("trial", "1 week above; 9 weeks in a run above", "no signal", "too short to judge"):
+        assert f">{text}<" in picture
+    assert spec["height"] == 3 * 132
+    sixty = pl.concat([STEADY.select(pl.lit(i).alias("class_id"), pl.all()) for i in range(60)])
+    assert charts.trend(sixty, names={3: "Yoga"}).to_dict()["height"] == 60 * 72
+    assert ">Yoga<" in svg(charts.trend(sixty, names={3: "Yoga"}))
+
+
+def test_a_rate_near_one_is_seen_from_one() -> None:
+    high = STEADY.with_columns(
+        rate=pl.lit("attendance_rate"),
+        **{name: 1 - pl.col(name) for name in ("value", "center", "value_bounds_low", "value_bounds_high")},
+        limit_low=1 - pl.col("limit_high"),
+        limit_high=1 - pl.col("limit_low"),
+    )
+
+    assert ">80%<" in svg(charts.trend(high))
+    assert ">0%<" not in svg(charts.trend(high))
+
+
+def test_the_same_trend_is_drawn_whatever_differs_in_the_last_bits() -> None:
+    shaken = TRENDS.with_columns(pl.col(pl.Float64) * (1 + 1e-12))
+
+    assert charts.trend(shaken).to_dict() == spec_of("trends")
+
+
+def test_a_trend_of_nothing_says_so_and_several_rates_are_refused() -> None:
+    assert "Nothing to show: there is no week." in told(TRENDS.clear())
+    assert "Nothing to show: no week has seats." in told(STEADY.with_columns(value=None, n=0))
+    with pytest.raises(ValueError, match="several rates, attendance_rate, no_show_rate"):
+        charts.trend(pl.concat([STEADY, STEADY.with_columns(rate=pl.lit("attendance_rate"))]))
+    with pytest.raises(ValueError, match="no column limit_low"):
+        charts.trend(STEADY.drop("limit_low"))
+
+
+def test_every_line_and_mark_of_a_trend_stands_out_from_white_at_its_edge() -> None:
+    for layer in spec_of("trends")["layer"]:
+        mark = layer["mark"]
+        if mark["type"] in {"line", "rule"}:
+            assert contrast(mark["color"], "#FFFFFF") >= 3
+        if mark["type"] == "text" and "color" in mark:
+            assert contrast(mark["color"], "#FFFFFF") >= 4.5
+
+
+def test_a_period_without_a_rate_is_named_beside_the_dot_of_the_other() -> None:
+    none = {"difference": None, "difference_ci_low": None, "difference_ci_high": None}
+    trial = comparison("no_show_rate", "before").filter(cohort="trial").to_dicts()[0]
+    rows = [
+        trial,
+        trial | none | {"cohort": "new", "baseline_value": None},
+        trial | none | {"cohort": "gone", "value": None},
+        trial | none | {"cohort": "never", "value": None, "baseline_value": None},
+    ]
+    spec = charts.before_after(pl.DataFrame(rows)).to_dict()
+    written = {
+        (row["name"], layer["encoding"]["text"]["field"], layer["encoding"]["x"].get("field"))
+        for layer in spec["layer"]
+        if layer["mark"]["type"] == "text" and layer["encoding"]["text"].get("field") in {"beside", "note"}
+        for row in spec["datasets"][layer["data"]["name"]]
+        if row[layer["encoding"]["text"]["field"]]
+    }
+
+    assert written == {("new", "beside", "value"), ("gone", "beside", "baseline_value"), ("never", "note", None)}
+    texts = {row["name"]: row["beside"] or row["note"] for row in data_of(spec) if "beside" in row}
+    assert texts == {
+        "trial": "",
+        "new": "no rate before",
+        "gone": "no rate after",
+        "never": "no rate before or after",
+    }
 
 
 def test_before_and_after_tell_both_values_and_the_interval_of_the_difference() -> None:

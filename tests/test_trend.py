@@ -250,10 +250,12 @@ def test_a_customer_is_in_the_base_between_their_own_first_and_last_successful_f
         ],
         schema=["studio", "customer_id", "fetched_at", "outcome"],
         orient="row",
-    )
+    ).with_columns(pl.col("fetched_at").cast(schema.TIMESTAMP))
     people = engine.frame(pl.DataFrame({"customer_id": [1, 2, 3, 4], "cohort": "all"}))
 
     with_fetches = computed(engine, outcomes, "booking_rate", people, fetches=engine.frame(fetches))
+    by_week = ba.booking_vs_participation(engine.frame(outcomes), people, by="week", fetches=engine.frame(fetches))
+    assert with_fetches["n"].to_list() == engine.polars(by_week)["n_customers"].to_list()
     assert with_fetches["n"].to_list() == [2, 2, 1, 1, 2, 2, 2, 2]
     assert set(computed(engine, outcomes, "booking_rate", people)["n"]) == {4}
 

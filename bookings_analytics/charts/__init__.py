@@ -18,6 +18,7 @@ from bookings_analytics.charts.funnel import no_show_funnel
 from bookings_analytics.charts.participation import booking_vs_participation
 from bookings_analytics.charts.seats import seats_lost_while_waiting
 from bookings_analytics.charts.stacked import outcome_counts, waitlist_outcomes
+from bookings_analytics.charts.trend import trend
 from bookings_analytics.charts.visits import visits
 from bookings_analytics.charts.waitlist import waitlist_chances
 
@@ -34,6 +35,7 @@ __all__ = [
     "no_shows",
     "outcome_counts",
     "seats_lost_while_waiting",
+    "trend",
     "visits",
     "waitlist_chances",
     "waitlist_conversion",

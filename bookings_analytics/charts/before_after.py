@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import altair as alt
 
 from bookings_analytics.charts._comparison import NEEDED, label_and_unit, notes, one_comparison, write_texts
 from bookings_analytics.charts._palette import GAP, INK
 from bookings_analytics.charts._rows import Rows
-from bookings_analytics.charts._style import axis, finish, nothing, title, top
+from bookings_analytics.charts._style import SMALL, axis, finish, nothing, title, top
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import COMPARISON, RATES
 from bookings_analytics.wording import SPELLED_OUT, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
-_NEAR = 0.3  # of the axis: names of marks closer than that would run into each other in a narrow chart
+_APART: Final = 9  # pixels from a dot to what is written beside it
+_NEAR: Final = 0.3  # of the axis: names of marks closer than that would run into each other in a narrow chart
 
 
 def before_after(
@@ -64,7 +65,9 @@ def before_after(
     for row in table.rows:
         write_texts(row)
         row["n_before"], row["n_after"] = f"{row['baseline_n']:,}", f"{row['n']:,}"
-        row["note"] = "" if row["difference"] is not None else "no rate in one of the periods"
+        missing = [name for name, field in (("before", "baseline_value"), ("after", "value")) if row[field] is None]
+        row["note"] = "no rate before or after" if len(missing) > 1 else ""
+        row["beside"] = f"no rate {missing[0]}" if len(missing) == 1 else ""
     before, after = sum(row["baseline_n"] for row in table.rows), sum(row["n"] for row in table.rows)
     base = f"{before:,} {unit} before, {after:,} after.{table.period}"
     rows = Rows(
@@ -91,6 +94,7 @@ def before_after(
         rows.base.mark_bar(size=4, color=GAP).encode(x=x, x2=alt.X2("baseline_value")),
         rows.dot("baseline_value", color=INK, fill="white"),
         rows.dot("value", color=INK),
+        *_beside(rows, end),
         *rows.aside(),
     ]
     marked = next((row for row in table.rows if row["difference"] is not None), None)
@@ -112,3 +116,18 @@ def before_after(
         description=f"{heading}. {base} {each or 'No interval leaves out zero.'}",
         **rows.size,
     )
+
+
+def _beside(rows: Rows, end: float) -> Iterator[alt.Chart]:
+    """Write beside a dot that the other period has no rate: on that side where there is room."""
+    for field in ("value", "baseline_value"):
+        alone = [row for row in rows.table.rows if row["beside"] and row[field] is not None]
+        for left in (True, False):
+            there = [row for row in alone if (row[field] <= end / 2) == left]
+            if there:
+                align: Literal["left", "right"] = "left" if left else "right"
+                mark = rows.chart(there, {}).mark_text(
+                    align=align, dx=_APART if left else -_APART, fontStyle="italic", **SMALL
+                )
+                layer: alt.Chart = mark.encode(x=alt.X(f"{field}:Q"), text=alt.Text("beside:N"))
+                yield layer

@@ -16,6 +16,7 @@ from bookings_analytics.metrics.engines import aggregate, in_polars, lazy
 from bookings_analytics.metrics.intervals import Bounds, Rate, with_rates
 from bookings_analytics.metrics.measured import ATTENDED, OF_SEGMENTS, RECORDED, base_of, need_members
 from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counts_of, no_shows
+from bookings_analytics.metrics.weeks import FIRST_MONDAY, WEEK, customer_weeks, in_base, with_week_numbers
 from bookings_analytics.schema import CUSTOMER_KEY, TRENDS
 
 if TYPE_CHECKING:
@@ -129,24 +130,16 @@ def _counts_of_customers(
         _PERHAPS: nw.when(nw.col("n_attended") + nw.col("n_unrecorded") > 0).then(1).otherwise(0),
     }
     found = in_polars(attached.select(*key, **flags)).with_columns(pl.col("week").cast(pl.Date))
-    base = in_polars(base_of(totals, groups)).join(_all_weeks(weeks).to_frame(), how="cross")
-    if fetches is not None:
-        first, last = pl.col("_fetched_first"), pl.col("_fetched_last")
-        base = base.join(_fetched_days(fetches), on=CUSTOMER_KEY).filter(
-            pl.col("week") >= first, pl.col("week").dt.offset_by("6d") < last
-        )
+    spans = in_polars(customer_weeks(with_week_numbers(rows), base_of(totals, groups), fetches))
+    numbers = (
+        _all_weeks(weeks).to_frame().with_columns(((pl.col("week") - FIRST_MONDAY).dt.total_days() // 7).alias(WEEK))
+    )
+    of_weeks = spans.join(numbers, how="cross").lazy()
+    base = in_polars(nw.from_native(of_weeks).filter(in_base()))
     dated = base.select(key).join(found, on=key, how="left", nulls_equal=True)
     undated = found.filter(pl.col("week").is_null(), pl.col(_HIT) > 0)
     cells = pl.concat([dated, undated.select(dated.columns)], how="vertical_relaxed")
     return cells.with_columns(pl.col(_HIT, _PERHAPS).fill_null(0), _n=1, _unknown=0), _places(totals, groups)
-
-
-def _fetched_days(fetches: IntoFrame) -> pl.DataFrame:
-    """List each customer's first and last day with a successful fetch."""
-    ok = lazy(fetches).filter(nw.col("outcome").cast(nw.String) == "ok")
-    at = nw.col("fetched_at")
-    days = ok.group_by(*CUSTOMER_KEY).agg(at.min().alias("_fetched_first"), at.max().alias("_fetched_last"))
-    return in_polars(days).with_columns(pl.col("_fetched_first", "_fetched_last").cast(pl.Date))
 
 
 def _key(*columns: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ WEEK: Final = "_week"  # the column of its number; null: the class is not dated
 HELD: Final = ("attended", "no_show", "unrecorded")  # a seat in a completed class
 _DAY_S: Final = 86_400
 _WEEK_DAYS: Final = 7
-_FIRST: Final = date(1970, 1, 5)
+FIRST_MONDAY: Final = date(1970, 1, 5)
 _EVER: Final = 1_000_000  # weeks: more than there are
 _COMPLETE: Final = ("_complete_first", "_complete_last")  # of the studio
 _OWN: Final = ("_own_first", "_own_last")  # all of it between a customer's first fetch and their last
@@ -43,7 +43,7 @@ def with_week_numbers(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
             "the outcomes have no column week: which classes lie in one week is known from class days alone. Pass "
             "classify(history, class_days=class_days(…), fetches=fetches), or archive.outcomes(class_days=…)."
         )
-    days = (nw.col("week").cast(nw.Datetime("us")) - nw.lit(_midnight(_FIRST))).dt.total_seconds() // _DAY_S
+    days = (nw.col("week").cast(nw.Datetime("us")) - nw.lit(_midnight(FIRST_MONDAY))).dt.total_seconds() // _DAY_S
     return rows.with_columns((days // _WEEK_DAYS).cast(nw.Int64).alias(WEEK))
 
 
@@ -197,9 +197,9 @@ def _calendar(rows: nw.LazyFrame[Any], weeks: nw.LazyFrame[Any]) -> nw.LazyFrame
     known = [int(week) for ends in (*seen, *whole) for week in ends if week is not None]
     one = rows.select(_one=nw.len())  # one row, from which every engine makes the rows to join
     if not known:
-        return one.select(nw.lit(0, nw.Int64).alias(WEEK), week=nw.lit(_FIRST)).filter(nw.col(WEEK) > 0)
+        return one.select(nw.lit(0, nw.Int64).alias(WEEK), week=nw.lit(FIRST_MONDAY)).filter(nw.col(WEEK) > 0)
     first, last = min(known), max(known)
-    monday = _FIRST + timedelta(weeks=first)
+    monday = FIRST_MONDAY + timedelta(weeks=first)
     numbers = one.select(nw.lit(first, nw.Int64).alias(WEEK), week=nw.lit(monday))
     step = 1
     while step <= last - first:
@@ -220,7 +220,7 @@ def _between(week: str, ends: tuple[str, str]) -> nw.Expr:
 
 def _day_of(moment: str) -> nw.Expr:
     """Count the days from the first Monday to that of a moment."""
-    return (nw.col(moment) - nw.lit(_midnight(_FIRST).replace(tzinfo=UTC))).dt.total_seconds() // _DAY_S
+    return (nw.col(moment) - nw.lit(_midnight(FIRST_MONDAY).replace(tzinfo=UTC))).dt.total_seconds() // _DAY_S
 
 
 def _midnight(day: date) -> datetime:
