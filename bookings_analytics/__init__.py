@@ -28,10 +28,12 @@ from bookings_analytics.errors import (
     ServerError,
     ValidationFailedError,
 )
+from bookings_analytics.fetch.cohort import fetch_bookings
+from bookings_analytics.metrics.before_after import before_after
 from bookings_analytics.metrics.cancellations import cancellation_notice, cancellations
 from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.class_days import class_days
-from bookings_analytics.metrics.comparisons import before_after, compare
+from bookings_analytics.metrics.comparisons import compare
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts

@@ -15,7 +15,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from strategies import booking, frame
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.comparisons import before_after, compare
+from bookings_analytics.metrics.before_after import before_after
+from bookings_analytics.metrics.comparisons import compare
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import no_shows

@@ -27,6 +27,13 @@ from bookings_analytics.metrics.engines import join_groups
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
+from bookings_analytics.metrics.visits import (
+    RATES_PER_WEEK,
+    customers_of_visits,
+    period_totals,
+    visit_totals,
+    with_counts_per_week,
+)
 from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
 from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 
@@ -188,6 +195,44 @@ def _of_waits(
     return Measured(totals, None if cleared else waiting)
 
 
+def _of_visits(
+    rows: nw.LazyFrame[Any],
+    groups: Groups,
+    confidence: float,
+    *,
+    among: nw.LazyFrame[Any],
+    rate: str,
+    weeks: int | None = None,
+) -> Measured:
+    """Measure classes a week, of complete weeks or of a period: S = φY(m - 1)/m, and deviations from the mean."""
+    m = RATES_PER_WEEK[rate]
+    counted = visit_totals(rows, groups) if weeks is None else period_totals(rows, groups, weeks, among=among)
+    recorded = share(nw.col("n_seats") - nw.col("n_unrecorded"), nw.col("n_seats"))
+    several = nw.when(nw.col("n_customers") > 0).then(nw.col("n_customers"))
+    totals = with_counts_per_week(counted, confidence).with_columns(
+        value=nw.col(rate),
+        value_ci_low=nw.col(f"{rate}_ci_low"),
+        value_ci_high=nw.col(f"{rate}_ci_high"),
+        n=nw.col("n_weeks"),
+        recorded_share=recorded if rate == "attended_per_week" else nw.lit(None, nw.Float64),
+        _q=nw.col(rate),
+        _S=nw.col(m("phi")) * nw.col(m.y) * (several - 1) / several,
+        _level=nw.lit(None, nw.Int64),
+    )
+    customers = customers_of_visits(rows, groups, totals, weeks=weeks, among=among)
+    return Measured(totals, customers.with_columns(_y=nw.col(m.y), _n=nw.col("_weeks")))
+
+
+def measuring(rate: str, *, weeks: int | None = None) -> _Measuring:
+    """Return what measures a rate.
+
+    Args:
+        rate: One of `MEASURING`.
+        weeks: How many weeks the rows' period has, which classes a week are divided by; None: complete weeks.
+    """
+    return partial(_of_visits, rate=rate, weeks=weeks) if rate in RATES_PER_WEEK else MEASURING[rate]
+
+
 MEASURING: Final[dict[str, _Measuring]] = {
     "no_show_rate": partial(_of_seats, m=NO_SHOW),
     "attendance_rate": partial(_of_seats, m=ATTENDED),
@@ -199,5 +244,6 @@ MEASURING: Final[dict[str, _Measuring]] = {
     "participation_rate": partial(_of_customers, hits="n_participated", seats="n_attended"),
     "conversion_rate": partial(_of_waits, cleared=False),
     "clear_rate": partial(_of_waits, cleared=True),
+    **{rate: partial(_of_visits, rate=rate) for rate in RATES_PER_WEEK},
 }
 OF_SEGMENTS: Final[dict[str, _Measuring]] = MEASURING | {"recorded_share": partial(_of_seats, m=RECORDED)}

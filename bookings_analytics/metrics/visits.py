@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 BOOKED: Final = Measure("n_seats", "n_weeks")
 ATTENDED: Final = Measure("n_attended", "n_weeks")
+RATES_PER_WEEK: Final = {"booked_per_week": BOOKED, "attended_per_week": ATTENDED}
 _SIZES: Final = ("n_customers", "n_weeks", "_nn")
 _SEATS: Final = ("n_seats", "n_attended", "n_unrecorded", "n_undated")
 _NO_WEEKS: Final = ("month", "class_day", "week_complete")  # in `by`: no whole week lies in each
@@ -107,32 +108,100 @@ def visits(
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS)
     quantile(confidence)  # which refuses what is no confidence
-    if unfit := [name for name in groups.by if name in _NO_WEEKS]:
-        raise ValueError(
-            f"by names {unfit[0]!r}, and classes a week are counted over complete weeks: leave it out, or name week."
-        )
     totals = with_counts_per_week(visit_totals(bookings, groups, fetches), confidence)
     return like(outcomes, groups.ordered(totals, VISITS))
 
 
-def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None) -> nw.LazyFrame[Any]:
-    """Total up seats and customer-weeks, and what their intervals are made of: one row per group."""
+def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None = None) -> nw.LazyFrame[Any]:
+    """Total up seats and weeks of the customers in each group, and what intervals are made of: one row per group.
+
+    Raises:
+        ValueError: The rows carry no weeks, or a group column holds no whole ones.
+    """
+    _check_whole_weeks(groups)
     rows = with_week_numbers(rows)
     base = customer_weeks(rows, customers_of(rows, groups), fetches)
     booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches)
-    seats = seats_of(watched(rows, booked, complete_for_customer()), groups)
-    booked = with_number_of_weeks(booked).select(*CUSTOMER_KEY, "_weeks")
-    seats = groups.attach(seats.join(booked, on=list(CUSTOMER_KEY), how="left"))
-    sums = {name: nw.col(name).sum() for name in _SEATS}
+    seats = _seats_of(watched(rows, booked, complete_for_customer()), groups)
     if "week" in groups.own:
-        sizes = base_by_week(rows, base, groups, complete_for_customer())
-        groups = replace(groups, expected=every_week(rows, groups, sizes))
-        seats = seats.with_columns(_weeks=nw.lit(1, nw.Int64))
-        sizes = sizes.with_columns(n_customers=nw.col("_base"), n_weeks=nw.col("_base"), _nn=nw.col("_base"))
+        by_week = base_by_week(rows, base, groups, complete_for_customer())
+        seats = groups.attach(seats).with_columns(_weeks=nw.lit(1, nw.Int64))
+        sizes = by_week.with_columns(n_customers=nw.col("_base"), n_weeks=nw.col("_base"), _nn=nw.col("_base"))
+        return _summed(seats, replace(groups, expected=every_week(rows, groups, by_week)), sizes)
+    weeks = with_number_of_weeks(booked).select(*CUSTOMER_KEY, "_weeks")
+    seats = groups.attach(seats.join(weeks, on=list(CUSTOMER_KEY), how="left"))
+    expected = groups.attach(rows).select(*groups.by).unique() if groups.own else None
+    return _summed(seats, replace(groups, expected=expected), _sizes_of(with_number_of_weeks(base), groups))
+
+
+def period_totals(
+    rows: nw.LazyFrame[Any], groups: Groups, weeks: int, *, among: nw.LazyFrame[Any]
+) -> nw.LazyFrame[Any]:
+    """Total up as `visit_totals` does, where all rows lie in one period and every customer has all of its weeks.
+
+    Args:
+        rows: The outcomes of the period.
+        groups: The groups.
+        weeks: How many weeks the period has.
+        among: All outcomes, which say who the customers are without a list.
+    """
+    number = nw.lit(weeks, nw.Int64)
+    seats = groups.attach(_seats_of(with_week_numbers(rows), groups)).with_columns(_weeks=number)
+    return _summed(seats, groups, _sizes_of(customers_of(among, groups).with_columns(_weeks=number), groups))
+
+
+def customers_of_visits(
+    rows: nw.LazyFrame[Any],
+    groups: Groups,
+    totals: nw.LazyFrame[Any],
+    *,
+    weeks: int | None,
+    among: nw.LazyFrame[Any],
+) -> nw.LazyFrame[Any]:
+    """List the customers of each group, with their seats and weeks, also those without a seat.
+
+    Args:
+        rows: The outcomes, or those of the period.
+        groups: The groups.
+        totals: What `visit_totals` or `period_totals` returned.
+        weeks: How many weeks the period has; None: complete weeks.
+        among: All outcomes.
+
+    Returns:
+        `CUSTOMER_KEY`, the group columns, ``n_seats``, ``n_attended`` and ``_weeks``.
+    """
+    rows = with_week_numbers(rows)
+    key = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
+    each = customers_of(among, groups)
+    if set(groups.by) - set(groups.shared):
+        each = join_groups(each, totals.select(*groups.by), groups.shared)
+    if weeks is None:
+        booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), None)
+        rows = watched(rows, booked, complete_for_customer())
+        each = customer_weeks(with_week_numbers(among), each, None)
+        if "week" in groups.own:
+            whole = nw.when(complete_for_customer()).then(1).otherwise(0)
+            each = with_week_numbers(each).with_columns(_weeks=whole)
+        else:
+            each = with_number_of_weeks(each)
     else:
-        groups = replace(groups, expected=groups.attach(rows).select(*groups.by).unique() if groups.own else None)
-        sizes = _weeks_of(base, groups)
-    for m in (BOOKED, ATTENDED):
+        each = each.with_columns(_weeks=nw.lit(weeks, nw.Int64))
+    seats = groups.attach(_seats_of(rows, groups)).select(*key, "n_seats", "n_attended")
+    each = join_groups(each.filter(nw.col("_weeks") > 0).select(*key, "_weeks"), seats, key, how="left")
+    return each.with_columns(nw.col("n_seats", "n_attended").fill_null(0))
+
+
+def _check_whole_weeks(groups: Groups) -> None:
+    if unfit := [name for name in groups.by if name in _NO_WEEKS]:
+        raise ValueError(
+            f"by names {unfit[0]!r}, and classes a week are counted over complete weeks: leave it out, or name week."
+        )
+
+
+def _summed(seats: nw.LazyFrame[Any], groups: Groups, sizes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Add up the seats of customers (with their ``_weeks``) by group, beside the numbers of customers and weeks."""
+    sums = {name: nw.col(name).sum() for name in _SEATS}
+    for m in RATES_PER_WEEK.values():
         sums[m("yy")] = (nw.col(m.y) * nw.col(m.y)).sum()
         sums[m("yn")] = (nw.col(m.y) * nw.col("_weeks")).sum()
     totals = groups.totals(seats, sums)
@@ -143,7 +212,7 @@ def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | N
     return totals.with_columns(nw.col(*_SIZES).fill_null(0), n_not_read=nw.col(NOT_READ))
 
 
-def seats_of(rows: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+def _seats_of(rows: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
     """Count each customer's seats in completed classes."""
     outcome, dated = nw.col("outcome"), ~nw.col(WEEK).is_null()
     kinds = {
@@ -156,43 +225,40 @@ def seats_of(rows: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
 
 
 def with_counts_per_week(totals: nw.LazyFrame[Any], confidence: float) -> nw.LazyFrame[Any]:
-    """Add both rates and their intervals to `visit_totals`; null for a group without weeks.
+    """Add both rates and their intervals to totals of visits; null for a group without weeks.
 
-    ``_S`` (the sum of squares that a comparison needs) stands under the name that each measure gives it, as do φ and
-    the effective customers.
+    φ stands in the column that a measure names ``phi``, m* in ``effective``.
     """
     m_, weeks = nw.col("n_customers"), nw.col("n_weeks")
-    rates = {BOOKED: "booked_per_week", ATTENDED: "attended_per_week"}
     several = nw.when(m_ > 1).then(m_)
+    rates = RATES_PER_WEEK
     totals = totals.with_columns(
-        **{name: share(nw.col(m.y), weeks) for m, name in rates.items()},
-        **{m("effective"): share(nw.col(m.y) * nw.col(m.y), nw.col(m("yy"))).fill_null(1.0) for m in rates},
+        **{name: share(nw.col(m.y), weeks) for name, m in rates.items()},
+        **{m("effective"): share(nw.col(m.y) * nw.col(m.y), nw.col(m("yy"))).fill_null(1.0) for m in rates.values()},
         _corrected=several / (several - 1),
         attended_per_week_max=share(nw.sum_horizontal("n_attended", "n_unrecorded"), weeks),
     )
-    totals = totals.with_columns(**{m("around"): _around(m, name) for m, name in rates.items()})
-    totals = totals.with_columns(
-        **{m("spread"): nw.col("_corrected") * share(nw.col(m("around")), nw.col(m.y)) for m in rates}
-    )
-    totals = totals.with_columns(**{m("phi"): nw.col(m("spread")).fill_null(1.0).clip(lower_bound=1.0) for m in rates})
-    totals = totals.with_columns(**{m("x"): nw.col(m.y) / nw.col(m("phi")) for m in rates})
-    totals = with_t(totals, confidence, *(m("effective") for m in rates))
-    scaled: dict[str, nw.Expr] = {}
-    roots: dict[str, nw.Expr] = {}
-    limits: dict[str, nw.Expr] = {}
-    for m in rates:
-        some = nw.when(nw.col(m("x")) > 0).then(nw.col(m("x")))
-        scaled |= {m("some"): some, m("more"): nw.col(m("x")) + 1, m("scale"): share(nw.col(m("phi")), weeks)}
-        third = nw.col(t(m("effective"))) / 3
-        low = 1 - 1 / (9 * nw.col(m("some"))) - third / nw.col(m("some")).sqrt()
-        high = 1 - 1 / (9 * nw.col(m("more"))) + third / nw.col(m("more")).sqrt()
-        roots |= {m("low"): low.clip(lower_bound=0.0).fill_null(0.0), m("high"): high}
-    for m, name in rates.items():
-        low, high, scale = (nw.col(m(part)) for part in ("low", "high", "scale"))
-        limits[f"{name}_ci_low"] = scale * nw.col(m("x")) * low * low * low
-        limits[f"{name}_ci_high"] = scale * nw.col(m("more")) * high * high * high
-    totals = totals.with_columns(**scaled).with_columns(**roots)
-    return totals.with_columns(**limits, n_effective_customers=nw.col(BOOKED("effective")))
+    totals = totals.with_columns(**{m("around"): _around(m, name) for name, m in rates.items()})
+    columns: list[dict[str, nw.Expr]] = [{}, {}, {}, {}, {}]  # a step each
+    for name, m in rates.items():
+        ratio = nw.col("_corrected") * share(nw.col(m("around")), nw.col(m.y))
+        x, some, more, low, high = (nw.col(m(part)) for part in ("x", "some", "more", "low", "high"))
+        third, scale = nw.col(t(m("effective"))) / 3, nw.col(m("scale"))
+        columns[0] |= {m("phi"): ratio.fill_null(1.0).clip(lower_bound=1.0)}
+        columns[1] |= {m("x"): nw.col(m.y) / nw.col(m("phi")), m("scale"): share(nw.col(m("phi")), weeks)}
+        columns[2] |= {m("some"): nw.when(x > 0).then(x), m("more"): x + 1}
+        columns[3] |= {
+            m("low"): (1 - 1 / (9 * some) - third / some.sqrt()).clip(lower_bound=0.0).fill_null(0.0),
+            m("high"): 1 - 1 / (9 * more) + third / more.sqrt(),
+        }
+        columns[4] |= {
+            f"{name}_ci_low": scale * x * low * low * low,
+            f"{name}_ci_high": scale * more * high * high * high,
+        }
+    totals = with_t(totals, confidence, *(m("effective") for m in rates.values()))
+    for step in columns:
+        totals = totals.with_columns(**step)
+    return totals.with_columns(n_effective_customers=nw.col(BOOKED("effective")))
 
 
 def _around(m: Measure, rate: str) -> nw.Expr:
@@ -201,8 +267,8 @@ def _around(m: Measure, rate: str) -> nw.Expr:
     return nw.col(m("yy")) - 2 * mean * nw.col(m("yn")) + mean * mean * nw.col("_nn")
 
 
-def _weeks_of(customers: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
-    """Add up the weeks of the customers in each group's base."""
-    each = with_number_of_weeks(customers).with_columns(_nn=nw.col("_weeks") * nw.col("_weeks"))
+def _sizes_of(customers: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
+    """Add up the customers in each group's base, and their ``_weeks``."""
+    each = customers.with_columns(_nn=nw.col("_weeks") * nw.col("_weeks"))
     counts = {"n_customers": count(nw.col("_weeks") > 0), "n_weeks": nw.col("_weeks").sum(), "_nn": nw.col("_nn").sum()}
     return aggregate(each, groups.shared, counts)

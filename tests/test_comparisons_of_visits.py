@@ -1,0 +1,200 @@
+"""Differences of classes a week: groups that share customers, two periods of the same, against numpy."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+import formulas
+import numpy as np
+import polars as pl
+import pytest
+from engines import ENGINES, Engine
+
+from bookings_analytics.metrics.before_after import before_after
+from bookings_analytics.metrics.comparisons import compare
+from bookings_analytics.metrics.visits import visits
+from bookings_analytics.schema import COMPARISON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MONDAY = date(2026, 3, 2)
+WEEKS = 8
+CHANGE = MONDAY + timedelta(weeks=3, days=2)  # a Wednesday: periods need not begin on Mondays
+HELD = {"booked_per_week": ("attended", "no_show", "unrecorded"), "attended_per_week": ("attended",)}
+CUSTOMERS = range(45)  # of whom the last five have no booking
+COHORTS = pl.DataFrame(
+    [("mitte", number, "early") for number in range(30)] + [("mitte", number, "late") for number in range(10, 45)],
+    schema={"studio": pl.String, "customer_id": pl.Int64, "cohort": pl.String},
+    orient="row",
+)
+
+
+def drawn(seed: int) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    often = np.where(np.arange(45) < 40, random.exponential(0.3, 45), 0)
+    seats = random.poisson(np.outer(often, np.ones(7 * WEEKS)) * 0.8)
+    customer, day = (np.repeat(each, seats.ravel()) for each in np.indices(seats.shape).reshape(2, -1))
+    days = [MONDAY + timedelta(int(number)) for number in day]
+    return pl.DataFrame(
+        {
+            "studio": "mitte",
+            "customer_id": customer,
+            "class_id": random.integers(0, 2, customer.size),
+            "class_slot_id": np.arange(customer.size),
+            "class_day": days,
+            "week": [each - timedelta(each.weekday()) for each in days],
+            "week_complete": True,
+            "outcome": random.choice(["attended", "no_show", "unrecorded", "canceled"], customer.size),
+        }
+    )
+
+
+OUTCOMES = drawn(1)
+
+
+class Visits(NamedTuple):
+    """One group's seats and weeks, one entry a customer."""
+
+    y: np.ndarray
+    n: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(self.y.sum() / self.n.sum())
+
+    @property
+    def phi(self) -> float:
+        m = self.y.size
+        return max(1.0, float(m / (m - 1) * np.sum((self.y - self.mean * self.n) ** 2) / self.y.sum()))
+
+    @property
+    def spread(self) -> float:
+        return self.phi * float(self.y.sum()) * (self.y.size - 1) / self.y.size
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        x, t = self.y.sum() / self.phi, formulas.t_of(confidence, self.y.sum() ** 2 / np.sum(self.y**2) + 1)
+        low = max(0, 1 - 1 / (9 * x) - t / (3 * sqrt(x))) ** 3 * x
+        high = (x + 1) * (1 - 1 / (9 * (x + 1)) + t / (3 * sqrt(x + 1))) ** 3
+        scale = self.phi / float(self.n.sum())
+        return scale * float(low), scale * float(high)
+
+
+def visits_of(rows: pl.DataFrame, rate: str, customers: Iterable[int], weeks: int) -> Visits:
+    held = rows.filter(pl.col("outcome").is_in(HELD[rate]))["customer_id"].to_list()
+    y = np.array([held.count(customer) for customer in customers], float)
+    return Visits(y, np.full(y.size, float(weeks)))
+
+
+def interval(one: Visits, two: Visits, covariance: float, confidence: float) -> tuple[float, float]:
+    r = max(-1.0, min(1.0, covariance / sqrt(one.spread * two.spread)))
+    (l1, u1), (l2, u2) = one.interval(confidence), two.interval(confidence)
+    a, b, c, d = one.mean - l1, u2 - two.mean, u1 - one.mean, two.mean - l2
+    difference = one.mean - two.mean
+    return difference - sqrt(a * a + b * b - 2 * r * a * b), difference + sqrt(c * c + d * d - 2 * r * c * d)
+
+
+def deviations(visited: Visits) -> np.ndarray:
+    deviation: np.ndarray = visited.y - visited.mean * visited.n
+    return deviation
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.mark.parametrize("rate", HELD)
+def test_cohorts_that_share_customers_have_the_covariance_in_their_interval(engine: Engine, rate: str) -> None:
+    result = compare(
+        engine.frame(OUTCOMES), rate, baseline="early", cohorts=engine.frame(COHORTS), by="cohort", confidence=0.9
+    )
+    table = engine.polars(result)
+    assert table.columns == ["cohort", *COMPARISON]
+    (row,) = table.to_dicts()
+    late, early = (visits_of(OUTCOMES, rate, numbers, WEEKS) for numbers in (range(10, 45), range(30)))
+    covariance = float(np.sum(deviations(late)[:20] * deviations(early)[10:]))
+    assert covariance > 0
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx(
+        interval(late, early, covariance, 0.9), abs=1e-9
+    )
+    assert (row["value"], row["baseline_value"]) == pytest.approx((late.mean, early.mean))
+    assert (row["n"], row["baseline_n"], row["n_shared_customers"]) == (35 * WEEKS, 30 * WEEKS, 20)
+
+
+@pytest.mark.parametrize("rate", HELD)
+def test_two_periods_of_the_same_customers_have_the_covariance_in_their_interval(engine: Engine, rate: str) -> None:
+    changed = before_after(engine.frame(OUTCOMES), rate, engine.frame(COHORTS), change=CHANGE, weeks=3, by="cohort")
+    rows = {row["cohort"]: row for row in engine.polars(changed).to_dicts()}
+    for cohort, numbers in {"early": range(30), "late": range(10, 45)}.items():
+        after, before = (
+            visits_of(OUTCOMES.filter(pl.col("class_day").is_between(start, end, "left")), rate, numbers, 3)
+            for start, end in (
+                (CHANGE, CHANGE + timedelta(weeks=3)),
+                (CHANGE - timedelta(weeks=3), CHANGE),
+            )
+        )
+        low, high = interval(after, before, float(np.sum(deviations(after) * deviations(before))), 0.95)
+        row = rows[cohort]
+        assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx((low, high), abs=1e-9)
+        assert (row["n"], row["baseline_n"]) == (3 * len(numbers), 3 * len(numbers))
+        assert row["n_shared_customers"] == len(numbers)  # also those without a booking
+
+
+def test_the_same_customers_are_compared_more_precisely_than_others() -> None:
+    outcomes = OUTCOMES.with_columns(again=pl.col("class_id"))
+    same = before_after(outcomes, "booked_per_week", COHORTS, change=CHANGE, weeks=3)
+    halves = [outcomes.filter(class_id=0), outcomes.filter(class_id=1).with_columns(pl.col("customer_id") + 100)]
+    listed = [pl.DataFrame({"studio": "mitte", "customer_id": CUSTOMERS, "cohort": "a"})]
+    listed.append(listed[0].with_columns(pl.col("customer_id") + 100, cohort=pl.lit("b")))
+    others = compare(pl.concat(halves), "booked_per_week", cohorts=pl.concat(listed), by="cohort")
+    width = pl.col("difference_ci_high") - pl.col("difference_ci_low")
+    assert others["n_shared_customers"].to_list() == [0]
+    assert same.select(width / pl.col("value")).item() < others.select(width / pl.col("value")).item()
+
+
+def test_classes_and_weeks_have_every_customer_in_both_bases(engine: Engine) -> None:
+    for by, weeks, values in (("class_id", WEEKS, (0, 1)), ("week", 1, (MONDAY, MONDAY + timedelta(weeks=1)))):
+        result = compare(
+            engine.frame(OUTCOMES), "booked_per_week", baseline=values[0], cohorts=engine.frame(COHORTS), by=by
+        )
+        row = engine.polars(result).filter(pl.col(by) == values[1]).row(0, named=True)
+        one, two = (
+            visits_of(OUTCOMES.filter(pl.col(by) == value), "booked_per_week", CUSTOMERS, weeks) for value in values
+        )
+        expected = interval(two, one, float(np.sum(deviations(two) * deviations(one))), 0.95)
+        assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx(expected, abs=1e-9)
+        assert (row["n"], row["n_shared_customers"]) == (45 * weeks, 45)
+
+
+def test_values_are_those_of_visits(engine: Engine) -> None:
+    frames = engine.frame(OUTCOMES), engine.frame(COHORTS)
+    weekly = engine.polars(visits(*frames, by="cohort"))
+    row = engine.polars(compare(frames[0], "attended_per_week", baseline="early", cohorts=frames[1], by="cohort"))
+    assert row["value"].item() == weekly.filter(cohort="late")["attended_per_week"].item()
+    early = weekly.filter(cohort="early")
+    assert row["baseline_recorded_share"].item() == 1 - early["n_unrecorded"].item() / early["n_seats"].item()
+
+
+def test_without_a_list_all_who_ever_booked_are_in_both_periods() -> None:
+    changed = before_after(OUTCOMES, "booked_per_week", change=CHANGE, weeks=3)
+    assert changed["n"].item() == changed["baseline_n"].item() == 3 * OUTCOMES["customer_id"].n_unique()
+
+
+def test_a_group_without_seats_has_an_interval_and_one_without_weeks_has_none() -> None:
+    listed = pl.concat([COHORTS, COHORTS.head(1).with_columns(pl.col("customer_id") + 900, cohort=pl.lit("never"))])
+    never = compare(OUTCOMES, "booked_per_week", baseline="early", cohorts=listed, by="cohort").filter(cohort="never")
+    assert never["value"].item() == 0
+    assert never["difference_ci_high"].item() > 0
+    incomplete = OUTCOMES.with_columns(week_complete=False)
+    nothing = compare(incomplete, "booked_per_week", baseline="early", cohorts=COHORTS, by="cohort")
+    assert nothing.select("value", "difference", "difference_ci_low", "n").rows() == [(None, None, None, 0)]
+
+
+@pytest.mark.parametrize("by", ["week", "month", "class_day"])
+def test_no_week_is_both_before_and_after(by: str) -> None:
+    outcomes = OUTCOMES.with_columns(month=pl.col("class_day").dt.truncate("1mo"))
+    with pytest.raises(ValueError, match=f"by names '{by}', and none is both before and after the change"):
+        before_after(outcomes, "booked_per_week", COHORTS, change=CHANGE, weeks=3, by=by)
