@@ -28,7 +28,6 @@ from bookings_analytics.errors import (
     ServerError,
     ValidationFailedError,
 )
-from bookings_analytics.fetch.cohort import fetch_bookings
 from bookings_analytics.metrics.before_after import before_after
 from bookings_analytics.metrics.cancellations import cancellation_notice, cancellations
 from bookings_analytics.metrics.chances import waitlist_chances
