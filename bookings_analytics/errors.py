@@ -71,20 +71,28 @@ class InvalidResponseError(BookingsError):
     """The API answered, but not with what its specification says.
 
     Attributes:
-        customer_id: The customer asked for; None if the key was checked.
+        customer_id: The customer asked for; None if the request was for none.
         path: Where in the body, as in ``$[0].bookingStatus``; ``$`` is the whole body.
         value: What stands there, as text; None where nothing does.
     """
 
-    def __init__(self, problem: str, *, customer_id: int | None, path: str = "$", value: str | None = None) -> None:
+    def __init__(
+        self,
+        problem: str,
+        *,
+        customer_id: int | None,
+        path: str = "$",
+        value: str | None = None,
+        asked: str | None = None,
+    ) -> None:
         self.customer_id = customer_id
         self.path = path
         self.value = value
         found = "" if value is None else f", found {value}"
         super().__init__(
-            f"customer {customer_id}: the answer does not follow the API's specification: {problem}, at {path}{found}. "
-            "Nothing of this answer was used. Update bookings_analytics; if the newest version says the same, "
-            "report this message to its developers."
+            f"{asked or f'customer {customer_id}'}: the answer does not follow the API's specification: {problem}, "
+            f"at {path}{found}. Nothing of this answer was used. Update bookings_analytics; if the newest version says "
+            "the same, report this message to its developers."
         )
 
 
@@ -103,7 +111,8 @@ class ApiError(BookingsError):
     """The API answered with an error status.
 
     Attributes:
-        customer_id: The customer asked for; None if the key was checked.
+        customer_id: The customer asked for; None if the request was for none.
+        asked: What was asked for, in words.
         http_status: The HTTP status.
         message: The API's ``errorMessage``, or the start of the body if it is not what the specification says.
         error_code: The API's ``errorCode``; None if it gave none.
@@ -121,6 +130,7 @@ class ApiError(BookingsError):
         *,
         http_status: int,
         customer_id: int | None = None,
+        asked: str | None = None,
         error_code: str | None = None,
         trace_id: str | None = None,
         reference: str | None = None,
@@ -131,14 +141,14 @@ class ApiError(BookingsError):
         self.message = message
         self.http_status = http_status
         self.customer_id = customer_id
+        self.asked = asked or ("the key check" if customer_id is None else f"customer {customer_id}")
         self.error_code = error_code
         self.trace_id = trace_id
         self.reference = reference
         self.typed_args = tuple(typed_args)
 
     def __str__(self) -> str:
-        """Name the customer, what the API said in its own words, and what to do."""
-        asked = "the key check" if self.customer_id is None else f"customer {self.customer_id}"
+        """Name what was asked for, what the API said in its own words, and what to do."""
         details = ", ".join(
             f"{name} {value}"
             for name, value in (
@@ -152,7 +162,7 @@ class ApiError(BookingsError):
         )
         answer = f"{self.http_status} {responses.get(self.http_status, '')}".rstrip()
         said = self.message or "(no message)"
-        return f"{asked}: {answer}: {said}{f' ({details})' if details else ''}. {self.hint}"
+        return f"{self.asked}: {answer}: {said}{f' ({details})' if details else ''}. {self.hint}"
 
 
 class ValidationFailedError(ApiError):

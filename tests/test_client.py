@@ -35,7 +35,8 @@ from bookings_analytics import (
 from bookings_analytics.errors import TypedArg
 from bookings_analytics.fetch import transport
 from bookings_analytics.fetch.body import MAX_BODY
-from bookings_analytics.fetch.client import Answer, BookingsClient, Timeouts
+from bookings_analytics.fetch.client import Answer, BookingsClient
+from bookings_analytics.fetch.connection import Timeouts
 from bookings_analytics.fetch.rate_limit import RateLimit
 from bookings_analytics.fetch.retry import FIRST_WAIT, LONGEST_WAIT, MAX_ATTEMPTS, retry_after
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError
 from bookings_analytics.fetch import transport as transports
-from bookings_analytics.fetch.client import BookingsClient, Timeouts
+from bookings_analytics.fetch.client import BookingsClient
+from bookings_analytics.fetch.connection import Timeouts
 from bookings_analytics.fetch.lanes import Lanes, Spare
 from bookings_analytics.fetch.studio_job import PATIENCE, StudioJob, run_all
 from bookings_analytics.fetch.writer import CHUNK, ChunkWriter, SnapshotArchive

@@ -19,7 +19,7 @@ import pytest
 from hostile import KEY, VICTIM, Answer, answer, serving
 
 from bookings_analytics.fetch.body import MAX_BODY
-from bookings_analytics.fetch.client import Timeouts
+from bookings_analytics.fetch.connection import Timeouts
 from bookings_analytics.fetch.job import FetchJob
 from bookings_analytics.fetch.rate_limit import RateLimit
 
