@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from bookings_analytics import charts, demo, notebook
     from bookings_analytics.archive.archive import Archive
+    from bookings_analytics.fetch.classes import fetch_classes
     from bookings_analytics.fetch.cohort import fetch_bookings
     from bookings_analytics.studio_file import read_studios
     from bookings_analytics.studios import Studio
@@ -81,6 +82,7 @@ __all__ = [
     "compare",
     "demo",
     "fetch_bookings",
+    "fetch_classes",
     "no_show_funnel",
     "no_shows",
     "notebook",
@@ -104,6 +106,7 @@ _LOADED_WHEN_USED = {
     "charts": None,
     "demo": None,
     "fetch_bookings": "fetch.cohort",
+    "fetch_classes": "fetch.classes",
     "notebook": None,
     "read_studios": "studio_file",
 }

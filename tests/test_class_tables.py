@@ -103,6 +103,20 @@ def test_any_looks_in_any_order_leave_the_latest_of_each(
     assert rows == [(*key, title) for key, (_, title) in sorted(latest.items())]
 
 
+def test_a_look_ahead_of_the_clock_waits_until_its_time_has_come(tmp_path: Path) -> None:
+    now = at(3)
+    archive = ba.Archive(tmp_path, clock=lambda: now)
+    archive.add_classes(class_rows({"title": "Now"}), slot_rows())
+    archive.add_classes(class_rows({"title": "Later", "observed_at": at(5)}), slot_rows())
+    archive.compact()
+    assert archive.titles() == {1: "Now"}
+    archive.add_classes(class_rows({"title": "Then", "observed_at": at(4)}), slot_rows())
+    now = at(4)
+    assert archive.titles() == {1: "Then"}
+    now = at(5)
+    assert archive.titles() == {1: "Later"}
+
+
 def test_looks_become_one_file_and_nothing_is_lost(tmp_path: Path) -> None:
     archive = ba.Archive(tmp_path)
     for day in range(class_tables._LOOKS + 2):

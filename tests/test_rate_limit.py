@@ -32,7 +32,7 @@ def quick(studio: Studio, requests: int) -> RateLimit:
     """Give the studio a limit with a quick period, before anything asks for its own."""
     digest = hashlib.sha256(studio.api_key.reveal().encode()).digest()
     limit = RateLimit(requests, period=QUICK * 1.02, lock_out=QUICK)
-    return rate_limit._of_this_process.setdefault((studio.base_url, digest), limit)
+    return rate_limit._of_this_process.setdefault((studio.base_url, digest, "bookings"), limit)
 
 
 def studio_called(name: str) -> Studio:

@@ -114,7 +114,8 @@ class Archive(ArchiveSummaries):
     def add_classes(self, classes: pl.DataFrame, slots: pl.DataFrame) -> None:
         """Keep what a look at the timetable showed, beside the bookings; `fetch_classes` does so by itself.
 
-        Of each class and each slot the latest look is kept; what is no longer shown stays.
+        Of each class and each slot the latest look is kept; what is no longer shown stays. A look that is more than 5
+        minutes ahead of the clock counts when its time has come.
 
         Args:
             classes: CLASSES of `bookings_analytics.schema`.
@@ -124,7 +125,7 @@ class Archive(ArchiveSummaries):
             ArchiveError: They can't be written.
         """
         self._table.commit(lambda _: None)  # so that the archive is there, and no erasure is under way
-        self._table.classes.add(classes, slots)
+        self._table.classes.add(classes, slots, self._until())
 
     def classes(self) -> pl.LazyFrame:
         """Return every class that the studios have shown: `schema.CLASSES`, sorted by studio and class.
@@ -134,7 +135,7 @@ class Archive(ArchiveSummaries):
         Raises:
             ArchiveError: They can't be read.
         """
-        return self._table.classes.rows("classes").lazy()
+        return self._table.classes.rows("classes", self._until()).lazy()
 
     def slots(self) -> pl.LazyFrame:
         """Return every class slot that the studios have shown: `schema.SLOTS`, sorted by studio and slot.
@@ -151,7 +152,7 @@ class Archive(ArchiveSummaries):
             >>> Archive(mkdtemp()).slots().select("class_slot_id", "starts_at").collect().rows()
             []
         """
-        return self._table.classes.rows("slots").lazy()
+        return self._table.classes.rows("slots", self._until()).lazy()
 
     def titles(self) -> dict[int, str]:
         """Return the titles of classes by ``class_id``, for the ``names`` of every chart.
@@ -161,7 +162,7 @@ class Archive(ArchiveSummaries):
         Raises:
             ArchiveError: They can't be read.
         """
-        known = self._table.classes.rows("classes").drop_nulls("title")
+        known = self._table.classes.rows("classes", self._until()).drop_nulls("title")
         one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
         return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
 
@@ -198,7 +199,7 @@ class Archive(ArchiveSummaries):
             ArchiveError: No studio of the archive is called `old`, one is called `new` already, or `new` is empty.
         """
         maintenance.rename_studio(self._table, old, new)
-        self._table.classes.rename_studio(old, cleaned(new))
+        self._table.classes.rename_studio(old, cleaned(new), self._until())
 
     def check(self) -> ArchiveCheck:
         """Check every file of the archive, and look for what would distort numbers. Nothing is changed.
@@ -226,7 +227,7 @@ class Archive(ArchiveSummaries):
             ArchiveError: The archive is damaged, can't be written, or its object store holds files of something else.
         """
         maintenance.compact(self._table, self._until())
-        self._table.classes.compact()
+        self._table.classes.compact(self._until())
 
 
 def _alike(now: Snapshot, bookings: pl.DataFrame, known: pl.LazyFrame) -> list[str]:

@@ -94,7 +94,7 @@ def _content_problems(now: Snapshot, until: datetime, classes: ClassTables) -> I
             rows.select(pl.all().hash().sum()).collect(engine="streaming")  # decodes every value
         yield from _ahead(now, until)
         yield from alike_studios(now.latest("observations"))
-        yield from classes.problems()
+        yield from classes.problems(until)
     except (pl.exceptions.ComputeError, OSError, ArchiveError) as error:
         yield f"A file can't be read: {error}. Restore it from a backup of the archive."
 

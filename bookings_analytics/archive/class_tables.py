@@ -23,6 +23,7 @@ from bookings_analytics.schema import CLASS_KEY, SLOT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
 ClassTable: TypeAlias = Literal["classes", "slots"]
 T = TypeVar("T")
@@ -53,11 +54,12 @@ class ClassTables:
         directory = None if "://" in root else Path(root, DIRECTORY)
         self._integrity = {name: Integrity(directory and directory / name) for name in _NAMES}
 
-    def rows(self, name: ClassTable) -> pl.DataFrame:
+    def rows(self, name: ClassTable, until: datetime) -> pl.DataFrame:
         """Read the latest look at every class or slot, sorted by studio and id.
 
         Args:
             name: Which table.
+            until: Looks stamped later are ahead of the clock, and left out until their time has come.
 
         Raises:
             ArchiveError: The table can't be read.
@@ -65,15 +67,18 @@ class ClassTables:
         return self._tried(
             name,
             "read",
-            lambda table: _COLUMNS[name].to_frame() if table is None else self._latest(name, table).collect(),
+            lambda table: (
+                _COLUMNS[name].to_frame() if table is None else _latest(name, self._all(name, table), until).collect()
+            ),
         )
 
-    def add(self, classes: pl.DataFrame, slots: pl.DataFrame) -> None:
+    def add(self, classes: pl.DataFrame, slots: pl.DataFrame, until: datetime) -> None:
         """Keep a look. Nothing that was kept before is lost, whoever else writes meanwhile.
 
         Args:
             classes: The classes it showed, `schema.CLASSES`.
             slots: Their slots, `schema.SLOTS`.
+            until: Looks stamped later are ahead of the clock.
 
         Raises:
             ArchiveError: A table can't be written.
@@ -84,46 +89,54 @@ class ClassTables:
                 rows = frame.select(pl.col(column).cast(kind) for column, kind in _COLUMNS[name].items())
                 self._tried(name, "written", partial(self._append, name, rows))
                 if self._tried(name, "read", _n_files) > _LOOKS:
-                    self._rewrite(name)
+                    self._rewrite(name, until)
 
-    def rename_studio(self, old: str, new: str) -> None:
+    def rename_studio(self, old: str, new: str, until: datetime) -> None:
         """Rename a studio in both tables.
 
         Args:
             old: The name it has.
             new: The name it gets.
+            until: Looks stamped later are ahead of the clock.
 
         Raises:
             ArchiveError: A table can't be written.
         """
         for name in _NAMES:
-            if (self.rows(name)["studio"] == old).any():
-                self._rewrite(name, pl.col("studio").replace(old, new))
+            self._rewrite(name, until, pl.col("studio").replace(old, new))
 
-    def compact(self) -> None:
+    def compact(self, until: datetime) -> None:
         """Drop all looks but the latest ones.
 
+        Args:
+            until: Looks stamped later are ahead of the clock, and stay beside the latest before them.
+
         Raises:
             ArchiveError: A table can't be written.
         """
         for name in _NAMES:
-            self._rewrite(name)
+            self._rewrite(name, until)
 
-    def problems(self) -> Iterator[str]:
-        """Read every file, and describe what can't be read."""
+    def problems(self, until: datetime) -> Iterator[str]:
+        """Read every file, and describe what can't be read.
+
+        Args:
+            until: Looks stamped later are ahead of the clock.
+        """
         for name in _NAMES:
             try:
-                self.rows(name)
+                self.rows(name, until)
             except ArchiveError as error:
                 yield str(error)
 
-    def _rewrite(self, name: ClassTable, *changes: pl.Expr) -> None:
+    def _rewrite(self, name: ClassTable, until: datetime, *changes: pl.Expr) -> None:
         """Replace a table by its latest looks, changed. A look that is added meanwhile stays: it is not replaced."""
 
         def write(table: DeltaTable | None) -> None:
             if table is None:
                 return
-            rows = self._latest(name, table).with_columns(*changes).collect()
+            looks = self._all(name, table).with_columns(*changes)
+            rows = pl.concat([_latest(name, looks, until), looks.filter(pl.col("observed_at") > until)]).collect()
             write_deltalake(table, rows, mode="overwrite", writer_properties=_WRITER)
             self._integrity[name].record()
             table.vacuum(_KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True)
@@ -143,13 +156,11 @@ class ClassTables:
         )
         self._integrity[name].record()
 
-    def _latest(self, name: ClassTable, table: DeltaTable) -> pl.LazyFrame:
+    def _all(self, name: ClassTable, table: DeltaTable) -> pl.LazyFrame:
         actions = pl.DataFrame(table.get_add_actions(flatten=True))
         self._integrity[name].verify(dict(actions.select("path", "size_bytes").iter_rows()))
         rows = pl.scan_delta(table, storage_options=self._storage_options)
-        typed = rows.select(pl.col(column).cast(kind) for column, kind in _COLUMNS[name].items())
-        by_time = typed.sort("observed_at", maintain_order=True)
-        return by_time.unique(_KEYS[name], keep="last", maintain_order=True).sort(_KEYS[name])
+        return rows.select(pl.col(column).cast(kind) for column, kind in _COLUMNS[name].items())
 
     def _tried(self, name: ClassTable, done: str, use: Callable[[DeltaTable | None], T]) -> T:
         """Run `use` on a table as it is now; again where another writer was quicker.
@@ -182,6 +193,11 @@ class ClassTables:
 
     def _place(self, name: ClassTable) -> str:
         return f"{self._root}/{DIRECTORY}/{name}"
+
+
+def _latest(name: ClassTable, looks: pl.LazyFrame, until: datetime) -> pl.LazyFrame:
+    by_time = looks.filter(pl.col("observed_at") <= until).sort("observed_at", maintain_order=True)
+    return by_time.unique(_KEYS[name], keep="last", maintain_order=True).sort(_KEYS[name])
 
 
 def _n_files(table: DeltaTable | None) -> int:

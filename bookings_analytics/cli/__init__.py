@@ -80,6 +80,9 @@ def fetch(
     wait: Annotated[
         float, typer.Option(min=0, help="Wait at most this many minutes for another fetch into the archive.")
     ] = 60,
+    with_classes: Annotated[
+        bool, typer.Option("--with-classes", help="Fetch titles, times and places of classes as well.")
+    ] = False,
     id_column: Annotated[str | None, typer.Option(help="The column of the list that holds the ids.")] = None,
     separator: Annotated[str | None, typer.Option(help="What separates the values of a csv list.")] = None,
     sheet: Annotated[str | None, typer.Option(help="The sheet of an xlsx list.")] = None,
@@ -111,6 +114,7 @@ def fetch(
         failures=failures,
         wait=timedelta(minutes=wait),
         hours=hours,
+        with_classes=with_classes,
         echo=typer.echo,
     )
     raise typer.Exit(ending)

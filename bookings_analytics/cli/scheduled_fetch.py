@@ -18,6 +18,7 @@ from bookings_analytics.archive.changes import Added
 from bookings_analytics.cli.endings import Exit, in_command_terms, is_temporary
 from bookings_analytics.cli.lock import StillRunningError, alone
 from bookings_analytics.cli.nights import night_lines
+from bookings_analytics.cli.timetable import fetch_timetable
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError, FetchInterrupted
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.results import SETTLED
@@ -60,6 +61,7 @@ def fetch_into_archive(
     echo: Callable[[str], object],
     hours: ClassHours,
     wait: timedelta = timedelta(hours=1),
+    with_classes: bool = False,
 ) -> Exit:
     """Fetch a cohort list into an archive, after any other fetch into it has ended.
 
@@ -73,6 +75,7 @@ def fetch_into_archive(
         hours: When the studios have classes, in this machine's time where the zone is not known. A fetch between
             opening and closing is pointed out unless the night before had one.
         wait: How long to wait, at most, for another fetch into the archive to end.
+        with_classes: Whether to fetch the classes and their slots afterwards, too.
 
     Returns:
         How it ended.
@@ -86,6 +89,8 @@ def fetch_into_archive(
         kept = _CountingArchive(archive)  # refuses what is no archive before a lock file is left beside it
         with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
             result, stopped_by = _fetch(cohorts, studios, kept, max_age)
+            if with_classes and stopped_by is None:
+                stopped_by = fetch_timetable(studios, kept, echo=echo)
     except StillRunningError as error:
         echo(str(error))
         return Exit.STILL_RUNNING

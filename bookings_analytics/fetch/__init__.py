@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bookings_analytics.fetch.classes import fetch_classes
 from bookings_analytics.fetch.cohort import fetch_bookings
 
-__all__ = ["fetch_bookings"]
+__all__ = ["fetch_bookings", "fetch_classes"]

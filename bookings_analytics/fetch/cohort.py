@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 import warnings
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bookings_analytics.errors import ConfigurationError, FetchInterrupted
 from bookings_analytics.fetch.job import FetchJob
@@ -15,6 +13,7 @@ from bookings_analytics.fetch.plan import Plan, check_where_it_goes_on, named
 from bookings_analytics.fetch.progress import progress_bars
 from bookings_analytics.fetch.rate_limit import rate_limit_of
 from bookings_analytics.fetch.stamps import forward_clock
+from bookings_analytics.fetch.threads import run_in_thread
 from bookings_analytics.results import FetchResult
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from bookings_analytics.cohorts import CohortsSource
     from bookings_analytics.fetch.writer import SnapshotArchive
     from bookings_analytics.studios import Studio
-
-_BAR_INTERVAL: Final = 0.2  # seconds between two looks at the run
 
 
 def fetch_bookings(
@@ -114,7 +111,9 @@ def fetch_bookings(
         )
 
     try:
-        _run_in_thread(job, plan, shown=progress)
+        totals = {studio.name: len(ids) for studio, ids in plan.asked.items()}
+        with progress_bars(totals, shown=progress) as update:
+            run_in_thread(job.run(plan.asked, plan.answered_before), job, lambda: update(job.written.done))
         complete = result()
         if len(by_name) == 1:
             _check_address(complete)
@@ -131,24 +130,6 @@ def fetch_bookings(
     _clear_frames(ended_by)
     ended_by.result = result()  # type: ignore[attr-defined]  # as every BookingsError has
     raise ended_by
-
-
-def _run_in_thread(job: FetchJob, plan: Plan, *, shown: bool) -> None:
-    """Run the work in a thread with a loop of its own (a notebook's is taken), and raise what ended it, if anything."""
-    totals = {studio.name: len(ids) for studio, ids in plan.asked.items()}
-    with (
-        progress_bars(totals, shown=shown) as update,
-        ThreadPoolExecutor(1, thread_name_prefix="fetch_bookings") as pool,
-    ):
-        work = pool.submit(asyncio.run, job.run(plan.asked, plan.answered_before))
-        try:
-            while not work.done():
-                wait([work], timeout=_BAR_INTERVAL)
-                update(job.written.done)
-        finally:
-            if not work.done():  # Ctrl-C, or a bar that can't be shown
-                job.stop()
-        work.result()
 
 
 def _clear_frames(error: BaseException | None) -> None:

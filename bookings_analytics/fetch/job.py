@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError
@@ -13,6 +10,7 @@ from bookings_analytics.fetch.client import BookingsClient
 from bookings_analytics.fetch.connection import Timeouts
 from bookings_analytics.fetch.lanes import Lanes, Spare
 from bookings_analytics.fetch.studio_job import PATIENCE, StudioJob, run_all
+from bookings_analytics.fetch.threads import Stoppable
 from bookings_analytics.fetch.writer import CHUNK, ChunkWriter, SnapshotArchive
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from bookings_analytics.studios import Studio
 
 
-class FetchJob:
+class FetchJob(Stoppable):
     """One fetch of the customers of one or several studios.
 
     Args:
@@ -55,6 +53,7 @@ class FetchJob:
         chunk: int = CHUNK,
         timeouts: Timeouts | None = None,
     ) -> None:
+        super().__init__()
         self.written = ChunkWriter(archive, chunk=chunk)
         self.announced: set[str] = set()
         self._clock = clock
@@ -63,7 +62,6 @@ class FetchJob:
         self._transport = transport
         self._one_for_all = one_for_all
         self._timeouts = timeouts or Timeouts()
-        self._started = threading.Event()
 
     async def run(self, customers: Mapping[Studio, Sequence[int]], answered_before: Container[str] = ()) -> None:
         """Ask for every studio's customers, all studios at once; end early, without an error, when stopped.
@@ -79,25 +77,17 @@ class FetchJob:
             ConfigurationError: A studio can read none of its customers, or the environment's proxy can't be used.
             ArchiveError: The archive can't be written.
         """
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._started.set()
         self._spare = Spare(len(customers))
         self._certificates = transports.certificates() if self._transport is None else None
         try:
-            with suppress(asyncio.CancelledError):
-                await run_all(
+            await self.until_stopped(
+                run_all(
                     self._fetch(studio, ids, answered_before=studio.name in answered_before)
                     for studio, ids in customers.items()
                 )
+            )
         finally:
             await self.written.finish()
-
-    def stop(self) -> None:
-        """Make `run` end now, from another thread."""
-        self._started.wait()
-        if self._task:
-            self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def _fetch(self, studio: Studio, ids: Sequence[int], *, answered_before: bool) -> None:
         """Fetch one studio; of several, one that can't be read loses no other's customers."""

@@ -98,19 +98,20 @@ class RateLimit:
             return self._answered[0] + self._period - now if self._answered else _ALL_IN_FLIGHT
 
 
-_of_this_process: dict[tuple[str, bytes], RateLimit] = {}
+_of_this_process: dict[tuple[str, bytes, str], RateLimit] = {}
 _of_this_process_lock = threading.Lock()
 
 
-def rate_limit_of(studio: Studio, requests_per_minute: int) -> RateLimit:
-    """Return the studio's rate limit, the same one for the life of the process: two fetches in a row share it.
+def rate_limit_of(studio: Studio, requests_per_minute: int, endpoint: str = "bookings") -> RateLimit:
+    """Return the limit of a studio's endpoint, the same one for the life of the process: two fetches in a row share it.
 
     Args:
         studio: Whose address and key the limit belongs to.
         requests_per_minute: What the API allows; it replaces what an earlier call said.
+        endpoint: Which endpoint; each has a limit of its own.
     """
     digest = hashlib.sha256(studio.api_key.reveal().encode()).digest()
     with _of_this_process_lock:
-        limit = _of_this_process.setdefault((studio.base_url, digest), RateLimit(requests_per_minute))
+        limit = _of_this_process.setdefault((studio.base_url, digest, endpoint), RateLimit(requests_per_minute))
         limit.limit = requests_per_minute
     return limit

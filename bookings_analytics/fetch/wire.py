@@ -25,7 +25,7 @@ OPTED_OUT: Final = "customer.access.disabled"  # how the errorCode of a customer
 
 _LONGEST_VALUE_SHOWN: Final = 200
 _LONGEST_VALUE_READ: Final = 10_000  # characters that are masked before what is shown is cut out of them
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # nested without end
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # nested without end
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -70,7 +70,7 @@ def decode_bookings(body: bytes, customer_id: int, mask: Callable[[str], str] = 
     """
     try:
         bookings = _bookings_decoder.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         problem = str(error)
     else:
         seen: set[int] = set()
@@ -92,24 +92,34 @@ def decode_bookings(body: bytes, customer_id: int, mask: Callable[[str], str] = 
             seen.add(booking.booking_id)
         return bookings
     # Outside the except block, so that the new error does not drag the decoder's along.
-    raise _located(problem, body, customer_id, mask)
+    raise located(problem, body, customer_id, mask)
 
 
-def _located(problem: str, body: bytes, customer_id: int, mask: Callable[[str], str]) -> InvalidResponseError:
-    """Name the place and the value that msgspec stumbled over: its message has the place, only sometimes the value."""
+def located(
+    problem: str, body: bytes, customer_id: int | None, mask: Callable[[str], str], *, asked: str | None = None
+) -> InvalidResponseError:
+    """Name the place and the value that msgspec stumbled over: its message has the place, only sometimes the value.
+
+    Args:
+        problem: The message.
+        body: What could not be read.
+        customer_id: The customer asked for; None if the request was for none.
+        mask: Makes a text of the answer fit for an error's message.
+        asked: What was asked for, in words; None: the customer.
+    """
     reason, _, place = problem.partition(" - at `$")
     reason, path = _start(reason, mask), mask("$" + place.rstrip("`"))
     try:
         value = msgspec.json.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         start = repr(_start(body[:_LONGEST_VALUE_READ].decode("utf-8", "replace"), mask))
-        return InvalidResponseError(mask(str(error)), customer_id=customer_id, value=start)
+        return InvalidResponseError(mask(str(error)), customer_id=customer_id, value=start, asked=asked)
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         value = value[key or int(index)]
     if missing := re.search(r"missing required field `(\w+)`", reason):
-        return InvalidResponseError(reason, customer_id=customer_id, path=f"{path}.{missing[1]}")
+        return InvalidResponseError(reason, customer_id=customer_id, path=f"{path}.{missing[1]}", asked=asked)
     shown = _start(msgspec.json.encode(value).decode(), mask)
-    return InvalidResponseError(reason, customer_id=customer_id, path=path, value=shown)
+    return InvalidResponseError(reason, customer_id=customer_id, path=path, value=shown, asked=asked)
 
 
 def _start(text: str, mask: Callable[[str], str]) -> str:
@@ -126,7 +136,7 @@ def decode_error(body: bytes, mask: Callable[[str], str] = cleaned) -> ErrorData
     """
     try:
         data = msgspec.json.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         data = None
     if not isinstance(data, dict):
         return ErrorData(_start(body[:_LONGEST_VALUE_READ].decode("utf-8", "replace"), mask))

@@ -1,0 +1,36 @@
+"""The classes, fetched after the bookings: nothing about them changes how a fetch of bookings ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bookings_analytics.errors import ArchiveError, FetchInterrupted
+from bookings_analytics.fetch import fetch_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bookings_analytics.archive import Archive
+    from bookings_analytics.studios import Studio
+
+
+def fetch_timetable(
+    studios: Sequence[Studio], archive: Archive, *, echo: Callable[[str], object]
+) -> FetchInterrupted | None:
+    """Fetch classes and slots into an archive; what can't be read is warned of, a line a studio.
+
+    Args:
+        studios: The studios to fetch from, all at once.
+        archive: Where to keep them.
+        echo: Called with each line for whoever reads the log.
+
+    Returns:
+        The interrupt, if one stopped it.
+    """
+    try:
+        fetch_classes(studios, archive=archive)
+    except KeyboardInterrupt:
+        return FetchInterrupted("Stopped while the classes were fetched; the bookings are in the archive.")
+    except ArchiveError as error:
+        echo(f"The bookings are kept, the classes are not: {error}")
+    return None

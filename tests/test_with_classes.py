@@ -1,0 +1,132 @@
+"""`fetch --with-classes`: whatever the classes' endpoints answer, bookings and exit code are as without."""
+
+from __future__ import annotations
+
+import _thread
+import warnings
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import bookings_analytics as ba
+from bookings_analytics import cli, demo
+from bookings_analytics.cli import timetable
+from bookings_analytics.cli.endings import Exit
+from bookings_analytics.cli.scheduled_fetch import fetch_into_archive
+from bookings_analytics.studio_file import ClassHours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def members() -> pl.DataFrame:
+    with demo.serve(limit=None) as studio:
+        people = studio.world.people
+        return studio.cohorts.filter(
+            pl.col("customer_id").is_in([c for c in people if people[c].access == "open"])
+        ).head(9)
+
+
+def fetched(
+    studio: demo.DemoStudio, members: pl.DataFrame, archive: Path, **options: Any
+) -> tuple[Exit, list[str], list[str]]:
+    """Fetch, and return how it ended, the log's lines, and what was warned of."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        ending = fetch_into_archive(
+            members,
+            str(archive),
+            studios=[studio],
+            max_age=timedelta(0),
+            failures=None,
+            echo=lines.append,
+            hours=ClassHours("UTC", "05:00", "24:00"),
+            **options,
+        )
+    return ending, lines, [str(each.message) for each in said]
+
+
+def bookings(archive: Path) -> pl.DataFrame:
+    return ba.Archive(archive).bookings().drop("observed_at").collect()
+
+
+@pytest.mark.parametrize("endpoint", ["classes", "slots"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *({"status": status} for status in (400, 401, 403, 404, 410, 429, 500, 503, 204, 302)),
+        {"body": b"<html>log in</html>"},
+        {"body": b'{"result": [{"id": "1"}], "hasNext": true, "offset": "again"}'},
+        {"drop": True},
+        {"cut_after": 5},
+    ],
+    ids=str,
+)
+def test_whatever_they_answer_bookings_and_exit_code_are_as_without(
+    studio: demo.DemoStudio, members: pl.DataFrame, tmp_path: Path, endpoint: Any, fault: dict[str, Any]
+) -> None:
+    without, _, _ = fetched(studio, members, tmp_path / "without")
+    headers = {"retry-after": "0"} if fault.get("status") == 429 else {}
+    studio.faults.add(endpoint=endpoint, times=None, headers=headers, **fault)
+    ending, _, said = fetched(studio, members, tmp_path / "with", with_classes=True)
+    assert ending == without == Exit.DONE
+    assert bookings(tmp_path / "with").equals(bookings(tmp_path / "without"))
+    (line,) = said
+    assert line.startswith("Studio 'demo', classes: ")
+    assert "\n" not in line
+    assert ba.Archive(tmp_path / "with").classes().collect().height == (12 if endpoint == "slots" else 0)
+
+
+def test_the_command_keeps_them_after_the_bookings(
+    studio: demo.DemoStudio, members: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"STUDIO": studio.name, "BASE_URL": studio.base_url, "API_KEY": studio.api_key.reveal(), "TIMEZONE": "UTC"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"BOOKINGS_{name}", value)
+    members.write_csv(tmp_path / "members.csv")
+    options = ["--cohorts", str(tmp_path / "members.csv"), "--archive", str(tmp_path / "archive"), "--with-classes"]
+    done = CliRunner().invoke(cli.app, ["fetch", *options])
+    assert done.exit_code == Exit.DONE, done.output
+    archive = ba.Archive(tmp_path / "archive")
+    assert f"12 classes and {archive.slots().collect().height} class slots read." in done.output
+    asked = [request.path.rpartition("/")[2] for request in studio.requests if request.method == "GET"]
+    assert asked == ["booking"] * 9 + ["classes"] + ["slots"] * 12
+
+
+def test_without_the_option_nothing_is_asked_of_them(
+    studio: demo.DemoStudio, members: pl.DataFrame, tmp_path: Path
+) -> None:
+    fetched(studio, members, tmp_path / "archive")
+    assert {request.path for request in studio.requests} == {"/v1/classes/booking"}
+    assert not (tmp_path / "archive" / "_classes").exists()
+
+
+def test_an_interrupt_amid_the_classes_is_one_of_the_command_and_the_bookings_are_kept(
+    studio: demo.DemoStudio, members: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        _thread.interrupt_main()
+        while True:
+            pass
+
+    monkeypatch.setattr(timetable, "fetch_classes", interrupted)
+    ending, lines, _ = fetched(studio, members, tmp_path / "archive", with_classes=True)
+    assert ending == Exit.INTERRUPTED
+    assert "9 customers fetched before that are in the archive" in lines[-1]
+
+
+def test_classes_that_can_not_be_kept_are_told_and_the_bookings_are(
+    studio: demo.DemoStudio, members: pl.DataFrame, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    fetched(studio, members, archive)
+    (archive / "_classes").write_text("a file where a folder belongs")
+    ending, lines, _ = fetched(studio, members, archive, with_classes=True)
+    assert ending == Exit.DONE
+    told = "The bookings are kept, the classes are not: The classes of the archive"
+    assert any(line.startswith(told) for line in lines)
