@@ -26,7 +26,8 @@ from bookings_analytics.fetch.job import FetchJob
 from bookings_analytics.fetch.progress import progress_bars
 from bookings_analytics.fetch.rate_limit import RateLimit
 from bookings_analytics.fetch.retry import MAX_ATTEMPTS
-from bookings_analytics.fetch.writer import UNWRITTEN
+from bookings_analytics.fetch.rows import fetched
+from bookings_analytics.fetch.writer import UNWRITTEN, ChunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -475,7 +476,7 @@ class TestIntoAnArchive:
 
     def test_an_interrupt_leaves_everything_read_in_the_archive(self, studio: demo.DemoStudio) -> None:
         archive = Kept()
-        studio.faults.add(customer_id=studio.cohorts["customer_id"][500], delay=60, times=None)
+        studio.faults.add(customer_id=studio.cohorts["customer_id"].sort()[500], delay=60, times=None)
         error, took = interrupted(studio, lambda: len(studio.requests) == studio.cohorts.height + 1, archive=archive)
         assert took < 1
         assert error.result is not None
@@ -521,6 +522,28 @@ class TestIntoAnArchive:
         assert sum(kept.fetches.height for kept in archive.results) == 600
         assert chunk < max(ahead) <= (UNWRITTEN + 1) * chunk + 2 * concurrency
 
+    def test_each_studio_is_written_by_itself_and_a_large_one_in_larger_chunks(self) -> None:
+        archive = Kept()
+
+        async def fetch_all() -> None:
+            writer = ChunkWriter(archive)
+            sizes = {"small": 250, "middling": 700, "large": 50_000}
+            for name, n in sizes.items():
+                writer.expect(name, n)
+            for each in range(700):
+                for name, n in sizes.items():
+                    if each < n:
+                        writer.add(fetched(name, each, datetime(2026, 6, 17, tzinfo=UTC), 0, 1), ())
+                        await writer.ready()
+            await writer.finish()
+
+        asyncio.run(fetch_all())
+        written = [(kept.fetches["studio"].unique().item(), kept.fetches.height) for kept in archive.results]
+        assert sorted(written) == [
+            *[("large", 200), ("large", 500)],
+            *[("middling", 100), ("middling", 300), ("middling", 300), ("small", 250)],
+        ]
+
     def test_settings_that_contradict_each_other_are_refused(self, studio: demo.DemoStudio) -> None:
         ids = known(studio)[:2]
         with pytest.raises(ba.ConfigurationError, match="needs archive="):
@@ -537,8 +560,8 @@ def test_a_result_can_be_pickled(studio: demo.DemoStudio) -> None:
 
 
 def known(studio: demo.DemoStudio) -> list[int]:
-    """Give the ids of all customers that can be read."""
-    return [c for c in studio.cohorts["customer_id"].to_list() if studio.world.people[c].access == "open"]
+    """List the ids of all customers that can be read, in the order in which they are asked."""
+    return [c for c in studio.cohorts["customer_id"].sort().to_list() if studio.world.people[c].access == "open"]
 
 
 def opted_out() -> bytes:

@@ -33,7 +33,7 @@ class FetchJob(Stoppable):
         transport: What carries the requests; None for the network.
         archive: Where bookings are kept; None keeps them in the job.
         one_for_all: Whether the end of one studio's fetch ends them all.
-        chunk: Customers whose rows are written at once.
+        chunk: Customers of a studio whose rows are written at once, at least.
         timeouts: How long a request may take.
 
     Attributes:
@@ -78,6 +78,8 @@ class FetchJob(Stoppable):
             ArchiveError: The archive can't be written.
         """
         self._spare = Spare(len(customers))
+        for studio, ids in customers.items():
+            self.written.expect(studio.name, len(ids))
         self._certificates = transports.certificates() if self._transport is None else None
         try:
             await self.until_stopped(

@@ -88,7 +88,7 @@ class Plan:
             bookings,
             fetches,
             asked={
-                studios[str(name)]: ids["customer_id"].to_list()
+                studios[str(name)]: ids["customer_id"].sort().to_list()  # neighbors share a bucket of the archive
                 for (name,), ids in asked.group_by("studio", maintain_order=True)
             },
             answered_before=known.filter(outcome="ok")["studio"].unique().to_list(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from bookings_analytics.fetch.rows import FetchRow
     from bookings_analytics.fetch.wire import Booking
 
-CHUNK: Final = 300  # customers whose rows are turned into frames, and written to the archive, at once
+CHUNK: Final = 300  # customers of a studio whose rows are turned into frames, and written to the archive, at once
+LARGEST_CHUNK: Final = 3_000
+_CHUNKS: Final = 100  # that a large studio is written in; each is one commit of the archive
 UNWRITTEN: Final = 2  # chunks that may wait to be written while the next customers are asked for
 
 
@@ -35,9 +37,11 @@ class SnapshotArchive(Protocol):
 class ChunkWriter:
     """The rows of a fetch on their way into frames and into the archive.
 
+    Each studio's rows are written by themselves: its customers are neighbors in the archive, other studios' are not.
+
     Args:
         archive: Where the bookings are kept; None keeps them in `bookings`.
-        chunk: Customers whose rows are turned into frames, and written, at once.
+        chunk: Customers of a studio whose rows are turned into frames, and written, at once, at least.
 
     Attributes:
         done: How many customers of each studio have their outcome.
@@ -53,12 +57,21 @@ class ChunkWriter:
         self._chunk = chunk
         self._writing = asyncio.Lock()
         self._writes: list[asyncio.Task[None]] = []
-        self._rows: list[tuple[FetchRow, Sequence[Booking]]] = []
+        self._chunks: dict[str, int] = {}
+        self._rows: defaultdict[str, list[tuple[FetchRow, Sequence[Booking]]]] = defaultdict(list)
+        self._full: list[str] = []
+
+    def expect(self, studio: str, customers: int) -> None:
+        """Choose how many of a studio's customers are written at once, from how many will come."""
+        self._chunks[studio] = max(self._chunk, min(LARGEST_CHUNK, customers // _CHUNKS))
 
     def add(self, row: FetchRow, bookings: Sequence[Booking]) -> None:
         """Add what became of one customer."""
-        self._rows.append((row, bookings))
+        rows = self._rows[row.studio]
+        rows.append((row, bookings))
         self.done[row.studio] += 1
+        if len(rows) == self._chunks.get(row.studio, self._chunk):
+            self._full.append(row.studio)
 
     async def ready(self) -> None:
         """Start writing a full chunk, and wait while the archive is slower than the API: memory must not fill up.
@@ -66,8 +79,9 @@ class ChunkWriter:
         Raises:
             Exception: What the archive raised when an earlier chunk was written; the fetch stops.
         """
-        if len(self._rows) >= self._chunk:
-            self._finish_chunk()
+        full, self._full = self._full, []
+        for studio in full:
+            self._finish_chunk(studio)
         self._check_writes()
         while len(self._writes) > UNWRITTEN:
             await asyncio.wait(self._writes, return_when=asyncio.FIRST_COMPLETED)
@@ -79,14 +93,15 @@ class ChunkWriter:
         Raises:
             Exception: What the archive raised.
         """
-        self._finish_chunk()
+        for studio in list(self._rows):
+            self._finish_chunk(studio)
         await asyncio.gather(*self._writes, return_exceptions=True)
         self._check_writes()
 
-    def _finish_chunk(self) -> None:
-        if not self._rows:
+    def _finish_chunk(self, studio: str) -> None:
+        rows = self._rows.pop(studio, [])
+        if not rows:
             return
-        rows, self._rows = self._rows, []
         fetches = pl.DataFrame([row for row, _ in rows], schema=schema.FETCHES, orient="row")
         bookings = bookings_frame(fetches, [booking for _, read in rows for booking in read])
         self.fetches.append(fetches)

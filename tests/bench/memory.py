@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +55,15 @@ def run(place: str, way: str, *more: str) -> str:
 def build(place: str, studios: str) -> str:
     archive = ba.Archive(f"{place}/archive")
     for number in range(int(studios)):
-        frames = studio(number)
-        archive._table.commit(lambda now, frames=frames: now.append(*frames))
+        keep(archive, *studio(number))
     archive.compact()
     n = archive.history().select(pl.len()).collect().item()
     fetches = archive.fetches().select(pl.len()).collect().item()
     return f"{n:,} observations and {fetches:,} fetches of {int(studios) * CUSTOMERS:,} customers"
+
+
+def keep(archive: ba.Archive, observations: pl.DataFrame, fetches: pl.DataFrame) -> None:
+    archive._table.commit(lambda now: now.append(observations, fetches))
 
 
 def studio(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -167,8 +170,8 @@ def rates(place: str, *, eager: bool = False) -> str:
     way = "one frame" if eager else "by parts"
     first, *others = times
     return measured(
-        f"outcomes and {len(times)} rates, {way}: digest {digest.hexdigest()[:12]}; the first {first:.1f} CPU-s, the same "
-        f"again {others[0]:.2f}: {others[0] / first:.2f}; the slowest other {max(others):.2f}, all {sum(times):.1f}"
+        f"outcomes and {len(times)} rates, {way}: digest {digest.hexdigest()[:12]}; the first {first:.1f} CPU-s, the "
+        f"same again {others[0]:.2f}: {others[0] / first:.2f}; the slowest {max(others):.2f}, all {sum(times):.1f}"
     )
 
 
