@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ class ArchiveOutcomes:
 
     def lazy(self) -> pl.LazyFrame:
         """Return the outcomes as a lazy frame: `schema.OUTCOMES`, in no order."""
-        return pl.scan_parquet([_NONE, *self._all()])
+        return pl.scan_parquet([_nothing(), *self._all()])
 
     def write(self, directory: str | Path) -> list[Path]:
         """Write the outcomes to Parquet files, each of whole customers, for tools that read them by themselves.
@@ -136,4 +137,8 @@ def _compressed(outcomes: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-_NONE = _compressed(OUTCOMES.to_frame())  # so that the columns are known where nothing was classified
+@cache
+def _nothing() -> bytes:
+    """Return no outcomes, so that the columns are known where nothing was classified."""
+    # Not when this module is loaded: a process that has used polars' threads can't be forked any more.
+    return _compressed(OUTCOMES.to_frame())
