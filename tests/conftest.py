@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from bookings_analytics.fetch.retry import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
 
 # Where the environment forbids it, each of a hundred processes would compile all libraries anew.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
@@ -30,7 +33,7 @@ SLOW = (
         f"tests/test_{name}.py"
         for name in (
             *("archive_object_store", "archive_writers", "browser", "coverage", "demo_data", "demo_world", "intervals"),
-            *("lab", "notebook", "rate_limit", "report", "scheduled_fetch", "truth"),
+            *("lab", "notebook", "rate_limit", "report", "report_browser", "scheduled_fetch", "truth"),
         )
     ),
     "tests/test_archive.py::test_any_course_of_fetches",
@@ -61,3 +64,21 @@ def _no_waits_between_attempts() -> Iterator[None]:
 def studio() -> Iterator[demo.DemoStudio]:
     with demo.serve(limit=None) as studio:
         yield studio
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - few tests need it
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing = "Chromium is not there to look at the notebooks with: on Debian, apt-get install chromium gets it."
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    options = [
+        *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+        *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield browser
+        browser.close()

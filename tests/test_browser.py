@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from browsing import LOOPBACK, PROGRAM, SCREENSHOTS, WAIT, Tab, closed_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
 
 CLONE: Final = Path(__file__).parent.parent
-SCREENSHOTS: Final = CLONE / ".screenshots"  # to be looked at; git ignores them
 NOTEBOOKS: Final = sorted(path.name for path in (CLONE / "notebooks").glob("*.ipynb"))
-PROGRAM: Final = Path(sys.executable).parent / "bookings-analytics"
-LOOPBACK: Final = "127.0.0.1"
 FAILURES: Final = ".jp-OutputArea :is([data-mime-type*=error], [data-mime-type*=stderr])"
 VEGA_LITE: Final = "application/vnd.vegalite.v5+json"
-WAIT: Final = 60_000  # milliseconds, at most: a machine may be busy
 WIDTH, WIDE, TALL = 1100, 1600, 9000  # pixels; JupyterLab draws only what is in view
 
 # What runs in the page.
@@ -51,87 +44,6 @@ HEIGHTS_OF_EMPTY_OUTPUTS: Final = """() => [...document.querySelectorAll('.jp-Ou
     .map(each => each.getBoundingClientRect().height)"""
 HEIGHT: Final = """() => Math.max(...[...document.querySelectorAll('.jp-NotebookPanel .jp-Cell')]
     .map(each => each.getBoundingClientRect().bottom))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing = "Chromium is not there to look at the notebooks with: on Debian, apt-get install chromium gets it."
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    options = [
-        *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-        *("--disable-component-update", "--disable-sync", f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {LOOPBACK}"),
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=options)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Tab:
-    """A page of the browser that reaches loopback only, with all that it complained about."""
-
-    page: Page
-    context: BrowserContext
-    blocked: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    @classmethod
-    def open(cls, browser: Browser, **options: Any) -> Tab:
-        context = browser.new_context(**options)
-        tab = cls(context.new_page(), context)
-        context.route("**/*", tab._let_through)
-        tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
-        tab.page.on("console", lambda said: tab.errors.append(said.text) if said.type in ("error", "warning") else None)
-        tab.page.set_default_timeout(WAIT)
-        return tab
-
-    def _let_through(self, route: Route) -> None:
-        asked = urlsplit(route.request.url)
-        if asked.hostname == LOOPBACK or asked.scheme in ("file", "data"):
-            route.continue_()
-        else:
-            self.blocked.append(route.request.url)
-            route.abort()
-
-    def screenshot(self, name: str) -> None:
-        SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-    def tooltips(self) -> list[str]:
-        """Point at a mark of every chart, and read what it tells; scrolling in between hides the one before."""
-        told = []
-        for chart in self.page.locator(".vega-embed svg.marks").all():
-            mark = chart.locator(".role-mark:is(.mark-symbol, .mark-rect) path:not([d='']):not([d*='h0v'])").last
-            mark.hover(force=True)
-            tip = self.page.locator("#vg-tooltip-element.visible")
-            tip.wait_for()
-            told.append(tip.inner_text())
-            self.page.mouse.move(1, 1)
-            tip.wait_for(state="hidden")
-        return told
-
-    def picked(self) -> list[tuple[int, int]]:
-        """Click at the first entry of every legend, and count the faint marks of its chart before and after."""
-        counts = []
-        for chart in self.page.locator(".vega-embed svg.marks:has(.role-legend)").all():
-            faint = chart.locator(".role-mark path[opacity='0.15']")
-            before = faint.count()
-            chart.locator(".role-legend-symbol path").first.click(force=True)
-            faint.first.wait_for(state="attached")
-            counts.append((before, faint.count()))
-            chart.dblclick(position={"x": 2, "y": 2}, force=True)  # takes it back
-            faint.first.wait_for(state="detached")
-        return counts
-
-
-def closed_off(home: Path) -> dict[str, str]:
-    """Give an environment without the user's own settings, in which only loopback can be reached."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "BOOKINGS"))}
-    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), f"http://{LOOPBACK}:9")
-    return own | nowhere | {"NO_PROXY": LOOPBACK, "HOME": str(home)}
 
 
 @dataclass(frozen=True)
@@ -317,74 +229,3 @@ def test_it_is_pictured_narrow_and_wide_light_and_dark(visit: Visit, request: py
             tab.page.wait_for_function(f"least => ({HEIGHT})() > least", arg=0.7 * height)  # laid out anew
             tab.screenshot(f"{name}-{theme.lower()}-{width}")
             assert (SCREENSHOTS / f"{name}-{theme.lower()}-{width}.png").stat().st_size > 100_000
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo data's report."""
-    at = tmp_path_factory.mktemp("report")
-    subprocess.run([PROGRAM, "report", at / "pages"], env=closed_off(at), check=True, capture_output=True)
-    return at / "pages"
-
-
-@pytest.fixture
-def serious_violations() -> Callable[[Page], list[str]]:
-    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
-
-    def find(page: Page) -> list[str]:
-        page.evaluate(axe)
-        found = page.evaluate("() => axe.run()")
-        assert found["passes"]
-        return [
-            f"{each['id']}: {each['nodes'][0]['html'][:300]}"
-            for each in found["violations"]
-            if each["impact"] in ("serious", "critical")
-        ]
-
-    return find
-
-
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_page_of_the_report_draws_its_charts_and_is_open_to_everyone(
-    browser: Browser, report: Path, serious_violations: Callable[[Page], list[str]], name: str
-) -> None:
-    stem = name.removesuffix(".ipynb")
-    tab = Tab.open(browser, viewport={"width": WIDTH, "height": 900})
-    tab.page.goto((report / f"{stem}.html").as_uri())
-    stored = charts_in(CLONE / "notebooks" / name)
-    drawn = tab.page.locator("figure [role=graphics-document]:has(svg.marks)")
-    if stored:
-        drawn.nth(len(stored) - 1).wait_for()
-
-    told = [chart["data"][VEGA_LITE]["description"] for chart in stored]
-    assert [each.get_attribute("aria-label") for each in drawn.all()] == told
-    assert serious_violations(tab.page) == []
-    SCREENSHOTS.mkdir(exist_ok=True)
-    tab.page.screenshot(path=SCREENSHOTS / f"{stem}-report.png", full_page=True)
-    assert len(tab.tooltips()) == len(stored)
-    assert all(before == 0 < after for before, after in tab.picked())
-    assert tab.errors == []
-    assert tab.blocked == []
-    tab.context.close()
-
-
-def test_without_scripts_as_in_a_mail_a_page_shows_pictures_with_the_same_words(browser: Browser, report: Path) -> None:
-    name = min(name for name in NOTEBOOKS if charts_in(CLONE / "notebooks" / name))
-    tab = Tab.open(browser, java_script_enabled=False)
-    tab.page.goto((report / name.replace(".ipynb", ".html")).as_uri())
-    stored = charts_in(CLONE / "notebooks" / name)
-    told = [each.get_attribute("alt") for each in tab.page.get_by_role("img").all()]
-    assert told == [chart["data"][VEGA_LITE]["description"] for chart in stored]
-    tab.context.close()
-
-
-def test_the_reports_index_leads_to_every_page(
-    browser: Browser, report: Path, serious_violations: Callable[[Page], list[str]]
-) -> None:
-    tab = Tab.open(browser)
-    tab.page.goto((report / "index.html").as_uri())
-    assert serious_violations(tab.page) == []
-    for link in tab.page.get_by_role("main").get_by_role("link").all():
-        assert (report / str(link.get_attribute("href"))).is_file()
-    assert tab.page.get_by_role("link").count() == len(NOTEBOOKS)
-    tab.context.close()

@@ -1,95 +1,291 @@
-"""`bookings-analytics report`: what it runs and writes, what it refuses, and that the key stays out of it."""
+"""`bookings-analytics report`: what it writes, what it refuses, and what must not be in it."""
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-from datetime import UTC, datetime
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
-import papermill  # type: ignore[import-untyped]  # it ships no types
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
 from bookings_analytics import cli, schema
-from bookings_analytics.notebook import bundled as bundle
+from bookings_analytics.cli.demo_data import late_cohorts, late_world, look
+from bookings_analytics.metrics.measured import MEASURING
+from bookings_analytics.report import Request
+from bookings_analytics.report.material import read
+from bookings_analytics.report.numbers import Change, Number, six_numbers
+from bookings_analytics.report.request import check
+from bookings_analytics.report.summary import _number
 from bookings_analytics.results import FetchResult
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-NAMES = (
-    "base_url",
-    "studio_name",
-    "cohort_file",
-    "class_file",
-    "archive_path",
-    "timezone",
-    "opens",
-    "since",
-    "until",
-    "by",
-)
-PARAMETERS = "\n".join(f"{name} = None" for name in NAMES)
-SHOW = f"print([{', '.join(NAMES)}])"
-CHART = """import bookings_analytics as ba, polars as pl
-ba.notebook.setup()
-ba.charts.seats_lost_while_waiting(pl.DataFrame({"class_id": [7], "n_seats": [12], "n_slots": [40]}))"""
+DATA = Path(__file__).parent.parent / "data"
+LATE = DATA / "late"  # a small archive of twelve weeks, whose studio marks everything late
+HOURS = ["--timezone", "Europe/Berlin", "--opens", "06:00", "--closes", "23:00"]
+OWN = ["--cohorts", str(LATE / "cohorts.csv"), "--archive", str(LATE / "archive"), *HOURS]
+NUMBERS = ["no_show_rate", "attendance_rate", "late_cancel_rate", "visits", "conversion_rate", "coverage"]
 KEY = secrets.token_urlsafe(24)
-BERLIN = ["--timezone", "Europe/Berlin"]
-
-
-def write(folder: Path, name: str, *code: str) -> None:
-    cells = [{"cell_type": "markdown", "metadata": {}, "id": "head", "source": f"# About {name} </title>"}]
-    for i, source in enumerate(code):
-        made: dict[str, Any] = {"execution_count": None, "outputs": [], "metadata": {}, "id": f"cell-{i}"}
-        cells.append({"cell_type": "code", "source": source, **made})
-    cells[1]["metadata"] = {"tags": ["parameters"]}
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook), "utf-8")
-
-
-@pytest.fixture
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands for the folder that the notebooks come from."""
-    folder = tmp_path / "bundled"
-    (folder / "notebooks").mkdir(parents=True)
-    monkeypatch.setattr(bundle, "bundled", lambda: folder)
-    return folder
 
 
 def run(folder: Path, *options: str) -> str:
-    done = CliRunner().invoke(cli.app, ["report", str(folder), *options], catch_exceptions=False)
-    return done.output
+    return CliRunner().invoke(cli.app, ["report", str(folder), *options], catch_exceptions=False).output
 
 
-def test_each_notebook_becomes_a_page_with_folded_code_and_pictures_and_an_index_lists_them(
-    bundled: Path, tmp_path: Path
-) -> None:
-    write(bundled, "01_seats", PARAMETERS, CHART)
-    write(bundled, "02_words", PARAMETERS, "print('<b>bold</b>')")
-    told = run(tmp_path / "out")
+@dataclass
+class Element:
+    """An element of a page: its name, its attributes, and the text in it."""
 
-    seats, words, index = [(tmp_path / "out" / name).read_text("utf-8") for name in
-                           ("01_seats.html", "02_words.html", "index.html")]  # fmt: skip
-    assert re.search(r"01_seats\.html\n.*02_words\.html\n.*index\.html: 2 pages\n", told, re.DOTALL)
-    assert "<title>About 01_seats &lt;/title&gt;</title>" in seats
-    assert re.search(r'<img src="data:image/png;base64,[\w+/=\n]+" alt="Seats that stayed empty[^"]* 12 in 40', seats)
-    picture = (tmp_path / "out/01_seats-1.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert re.search(rb"Description\0{5}Seats that stayed empty[^\0]* 12 in 40", picture)
-    assert "<details><summary>Code of this page</summary>" in words
-    assert "<pre>&lt;b&gt;bold&lt;/b&gt;\n</pre>" in words
-    assert 'href="01_seats.html"' in index
-    assert 'href="02_words.html"' in index
-    assert "demo data" in index
-    own_words = re.sub(r"<script>.*?</script>", "", seats, flags=re.DOTALL)
-    assert not re.findall(r'(?:src|href)="(?!data:|index\.html|#)', own_words)
+    tag: str
+    attributes: dict[str, str | None]
+    text: str = ""
+    inside: list[str] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """The elements of a page in their order; what a script holds is not text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[Element] = []
+        self._open: list[Element] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, dict(attrs), inside=[each.tag for each in self._open])
+        self.found.append(element)
+        if tag not in {"img", "meta", "br", "circle", "polyline"}:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop().tag != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not any(each.tag in {"script", "style"} for each in self._open):
+            for element in self._open:
+                element.text += data
+
+    def all(self, *tags: str) -> list[Element]:
+        return [element for element in self.found if element.tag in tags]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "out"
+    told = run(folder, *OWN, "--classes", str(DATA / "classes.csv"), "--xlsx")
+    assert re.search(r"report\.xlsx: \d+ tables\n.*index\.html: 7 questions", told)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(whole: Path) -> Page:
+    return Page((whole / "index.html").read_text("utf-8"))
+
+
+class TestThePages:
+    def test_each_question_is_in_the_first_page_and_a_page_of_its_own(self, whole: Path, index: Page) -> None:
+        assert len(index.all("h1")) == 1
+        titles = {article.attributes["id"]: None for article in index.all("article")}
+        assert list(titles) == ["booking", "no-shows", "late-cancels", "waiting-list", "weekdays", "trend", "data"]
+        for key in titles:
+            own = Page((whole / f"{key}.html").read_text("utf-8"))
+            heading = next(each for each in index.all("h2") if each.attributes.get("id") == f"{key}-title")
+            assert [each.text for each in own.all("h1")] == [heading.text]
+            assert len(own.all("figure")) + len(own.all("table")) > 0
+
+    def test_links_of_the_first_page_lead_to_places_in_it_and_no_page_needs_another_file(
+        self, whole: Path, index: Page
+    ) -> None:
+        places = {f"#{each.attributes['id']}" for each in index.all("article")}
+        assert {each.attributes["href"] for each in index.all("a")} == places
+        for path in whole.glob("*.html"):
+            page = Page(path.read_text("utf-8"))
+            assert all((each.attributes["src"] or "").startswith("data:image/") for each in page.all("img"))
+            assert not page.all("link", "iframe", "object")
+            assert not [each for each in page.all("script") if "src" in each.attributes]
+
+    def test_nothing_in_it_is_for_developers(self, whole: Path) -> None:
+        names = [name for name in ba.__all__ if "_" in name] + ["ba.", "polars", "outcomes", "DataFrame", "n_no_show"]
+        for path in whole.glob("*.html"):
+            page = Page(path.read_text("utf-8"))
+            assert not page.all("pre", "code", "details", "summary")
+            text = page.all("main")[0].text
+            assert not [name for name in names if re.search(rf"\b{re.escape(name)}", text)], path.name
+            assert str(LATE) not in path.read_text("utf-8")
+            assert "cohorts.csv" not in text
+            assert "archive/" not in text
+
+    def test_no_customers_id_is_in_any_file(self, whole: Path) -> None:
+        ids = [str(each).encode() for each in ba.read_cohorts(LATE / "cohorts.csv")["customer_id"]]
+        pattern = re.compile(rb"(?<!\d)(" + b"|".join(ids) + rb")(?!\d)")
+        for path in whole.iterdir():
+            content = path.read_bytes()
+            if path.suffix == ".xlsx":
+                with zipfile.ZipFile(path) as parts:
+                    content = b"".join(parts.read(name) for name in parts.namelist())
+            assert not pattern.search(content), path.name
+
+    def test_it_says_from_when_to_when_and_who_was_asked(self, index: Page) -> None:
+        about = next(each.text for each in index.all("p") if each.attributes.get("class") == "quiet")
+        listed = ba.Archive(LATE / "archive").cohorts(LATE / "cohorts.csv").collect()
+        read_ = listed.filter(pl.col("fetch_outcome") == "ok").height
+        assert about == (
+            f"Classes of 4 May to 31 May 2026. 300 customers on the list, {read_} of them could be read, "
+            "looked at from 26 Mar 2026 to 17 Jun 2026."
+        )
+        assert "Changes are against 6 Apr to 3 May 2026." in [each.text for each in index.all("p")]
+
+    def test_every_table_has_a_title_a_period_and_a_base(self, index: Page) -> None:
+        tables = index.all("caption")
+        assert len(tables) == len([t for t in index.all("table") if "beside" not in (t.attributes["class"] or "")])
+        for caption in tables:
+            assert re.search(r"\d May.*2026\.", caption.text), caption.text
+            assert re.search(r"\d (seats|customers|waits|requests|cancellations|customer-weeks)\b", caption.text)
+
+    def test_every_chart_has_a_heading_its_picture_and_words_for_who_cannot_see_it(self, index: Page) -> None:
+        figures, pictures = index.all("figure"), index.all("img")
+        assert len(figures) == len(pictures) > 10
+        assert all((each.attributes["alt"] or "").endswith((".", "chance")) for each in pictures)
+        headings = [each for each in index.all("h3") if "figcaption" in each.inside]
+        assert len(headings) == len(figures)
+
+    def test_charts_are_saved_as_pictures_with_their_titles(self, whole: Path) -> None:
+        picture = (whole / "no-shows-1.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert b"No-shows among booked seats, by cohort" in picture
+
+    def test_the_workbook_has_a_sheet_a_table(self, whole: Path, index: Page) -> None:
+        with zipfile.ZipFile(whole / "report.xlsx") as parts:
+            names = re.findall(r'<sheet name="([^"]+)"', parts.read("xl/workbook.xml").decode())
+            cells = "".join(parts.read(name).decode() for name in parts.namelist() if "sheets/sheet" in name)
+            texts = re.findall(r"<t[^>]*>([^<]*)</t>", parts.read("xl/sharedStrings.xml").decode())
+        assert len(names) == len(index.all("caption"))
+        assert cells.count("<pane ") == len(names), "each header is frozen"
+        assert not [text for text in texts if re.fullmatch(r"[<>]?\d[\d.,]*\s?%", text)]
+        assert [text for text in texts if text.startswith("4 May to 31 May 2026")]
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> pl.DataFrame:
+    archive = ba.Archive(LATE / "archive")
+    days = archive.class_days(timezone="Europe/Berlin", opens="06:00", closes="23:00")
+    return archive.outcomes(class_days=days).frame()
+
+
+class TestTheNumbers:
+    def test_there_are_six_each_with_name_value_change_and_weeks(self, index: Page) -> None:
+        sections = index.all("section")
+        assert [each.attributes["data-number"] for each in sections] == NUMBERS
+        for each in sections:
+            expected = each.attributes["data-number"] != "visits" or "attended_per_week" in MEASURING
+            assert each.text.count("Change: ") == expected, each.text
+        lines = [each for each in index.all("svg") if "section" in each.inside]
+        assert len(lines) == 6
+        for line in lines:
+            assert re.fullmatch(
+                r"\d+ weeks from \d+ \w+: between .* and .*, .* in the week of .*\.",
+                line.attributes["aria-label"] or "",
+            )
+
+    def test_values_are_those_of_the_periods_classes(self, outcomes: pl.DataFrame, index: Page) -> None:
+        first, last = date(2026, 5, 4), date(2026, 5, 31)
+        asked = ba.read_cohorts(LATE / "cohorts.csv")
+        own = outcomes.filter(
+            pl.col("class_day").is_between(first, last), pl.col("customer_id").is_in(asked["customer_id"].to_list())
+        )
+        counts = dict(own["outcome"].cast(pl.String).value_counts().iter_rows())
+        waits = dict(own["wait_outcome"].cast(pl.String).value_counts().iter_rows())
+        seats = counts["attended"] + counts["no_show"]
+        decided = waits["converted"] + waits["lapsed"] + waits["withdrawn"]
+        values = {each.attributes["data-number"]: each.text for each in index.all("section")}
+        assert f"{counts['no_show'] / seats:.0%}" in values["no_show_rate"]
+        assert f"{counts['attended'] / seats:.0%}" in values["attendance_rate"]
+        assert f"{seats:,} seats" in values["no_show_rate"]
+        assert f"{waits['converted'] / decided:.0%}" in values["conversion_rate"]
+        assert f"{decided:,} waits" in values["conversion_rate"]
+
+    def test_a_change_is_that_of_before_after_and_chance_has_neither_arrow_nor_color(
+        self, outcomes: pl.DataFrame, index: Page
+    ) -> None:
+        asked = ba.Archive(LATE / "archive").cohorts(LATE / "cohorts.csv", date(2026, 5, 4), date(2026, 5, 31))
+        listed = asked.collect()
+        sections = {each.attributes["data-number"]: each for each in index.all("section")}
+        for key in ("no_show_rate", "attendance_rate", "late_cancel_rate", "conversion_rate"):
+            row = ba.before_after(outcomes, key, listed, change=date(2026, 5, 4), weeks=4).row(0, named=True)
+            chance = row["difference_ci_low"] <= 0 <= row["difference_ci_high"]
+            assert ("no more than chance" in sections[key].text) == chance
+            assert bool(re.search("[▲▼]", sections[key].text)) != chance
+        colored = [each for each in index.all("span") if each.attributes.get("class") in {"good", "bad"}]
+        assert len(colored) == sum("▲" in each.text or "▼" in each.text for each in sections.values())
+
+    def test_a_rise_of_no_shows_is_shown_as_bad(self) -> None:
+        rise = Change("+9 points (+4 to +14)", "up", good=False)
+        html = _number(Number("no_show_rate", "No-show rate", "12%", "9% to 16%, 800 seats", rise, []))
+        assert '<span class="bad"><span aria-hidden="true">▲ </span>+9 points (+4 to +14)</span>' in html
+
+    def test_coverage_is_the_share_of_customer_days(self, tmp_path: Path) -> None:
+        request = Request(
+            cohorts=LATE / "cohorts.csv", archive=str(LATE / "archive"), timezone="Europe/Berlin", last="6w"
+        )
+        m = read(request, check(request, tmp_path))
+        number = six_numbers(m)[-1]
+        zone = ZoneInfo("Europe/Berlin")
+        asked = set(m.listed.filter(pl.col("fetch_outcome") == "ok")["customer_id"])
+        looks = [
+            (row["customer_id"], row["fetched_at"].astimezone(zone).date())
+            for row in m.fetches.filter(pl.col("outcome") == "ok").iter_rows(named=True)
+            if row["customer_id"] in asked
+        ]
+        assert m.period.first is not None
+        assert m.period.last is not None
+        span = [m.period.first + timedelta(days=n) for n in range((m.period.last - m.period.first).days + 1)]
+        seen = set(looks)
+        starts = {customer: min(day for other, day in looks if other == customer) for customer in asked}
+        due = [(customer, day) for customer in asked for day in span if starts[customer] <= day]
+        n = sum(each in seen for each in due)
+        assert number.detail.startswith(f"{n:,} of {len(due):,} due")
+
+
+class TestSentences:
+    def test_there_are_three_findings(self, index: Page) -> None:
+        assert len([each for each in index.all("li") if "ul" in each.inside and "nav" not in each.inside
+                    and "div" not in each.inside and "article" not in each.inside]) == 3  # fmt: skip
+
+    def test_it_warns_of_late_marks_one_look_a_day_and_unrecorded_attendance(self, index: Page) -> None:
+        (warned,) = [each.text for each in index.all("div") if each.attributes.get("class") == "cautions"]
+        assert "marks some classes as completed only days later" in warned
+        assert "looked at less than twice a day, at 04 o'clock" in warned
+        assert re.search(r"Attendance was recorded for \d\d% of the seats alone", warned)
+
+    def test_it_warns_of_nights_that_failed(self, tmp_path: Path) -> None:
+        world, listed = late_world(), late_cohorts().head(40)
+        archive = ba.Archive(tmp_path / "archive")
+        for night in range(12):
+            at = datetime(2026, 5, 4, 2, 15, tzinfo=UTC) + timedelta(days=night)
+            brought = look(world, listed, at, "late")
+            if night in {5, 6}:  # the network was down
+                failed = brought.fetches.with_columns(
+                    outcome=pl.lit("failed", schema.FETCH_OUTCOME), n_bookings=pl.lit(None, pl.Int64)
+                )
+                brought = FetchResult(brought.bookings.clear(), failed, brought.cohorts)
+            archive.add(brought)
+        listed.write_csv(tmp_path / "list.csv")
+        options = ["--cohorts", str(tmp_path / "list.csv"), "--archive", str(tmp_path / "archive"), *HOURS]
+        run(tmp_path / "out", *options)
+        page = Page((tmp_path / "out/index.html").read_text("utf-8"))
+        (warned,) = [each.text for each in page.all("div") if each.attributes.get("class") == "cautions"]
+        assert "On 2 days fewer than half of the customers could be fetched: 9 May to 10 May 2026." in warned
+        assert "the archive does not cover a whole week yet" in page.all("main")[0].text
+        assert not [each for each in page.all("svg") if "section" in each.inside], "no weeks, no lines of weeks"
 
 
 @pytest.fixture
@@ -115,284 +311,193 @@ def kept(tmp_path: Path) -> str:
     return str(archive)
 
 
-@pytest.fixture
-def _address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BOOKINGS_BASE_URL", "https://acme.example")
-    monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
-
-
-@pytest.mark.usefixtures("members", "kept", "_address_and_key")
-def test_every_option_reaches_the_notebooks_and_the_key_stays_in_the_environment(
-    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "classes.csv").write_text("class_id,title\n7,Yoga\n", "utf-8")
-    write(bundled, "01", PARAMETERS, SHOW, "import os; print(len(os.environ['BOOKINGS_API_KEY']))")
-    options = ["--cohorts", "members.csv", "--archive", "kept", "--studio", "mitte", "--since", "2026-05-01"]
-    options += ["--until", "2026-05-31", "--opens", "06:30", "--timezone", "Europe/Berlin"]
-    run(tmp_path / "out", *options, "--by", "contract", "--classes", "classes.csv")
-
-    page = (tmp_path / "out/01.html").read_text("utf-8")
-    files = [str(tmp_path / name) for name in ("members.csv", "classes.csv", "kept")]
-    values = ["https://acme.example", "mitte", *files, "Europe/Berlin", "06:30", "2026-05-01", "2026-05-31", "contract"]
-    assert str(values).replace("'", "&#x27;") in page
-    assert "<pre>32\n</pre>" in page
-    assert not any(KEY.encode() in path.read_bytes() for path in (tmp_path / "out").iterdir())
-    assert "demo" not in (tmp_path / "out/index.html").read_text("utf-8")
-
-
-def test_an_archive_of_an_object_store_is_left_as_it_is_and_the_demos_titles_are_not_taken_for_ones_own(
-    bundled: Path, tmp_path: Path, members: str, kept: str
-) -> None:
-    write(bundled, "01", PARAMETERS.replace("class_file = None", "class_file = 'demo.csv'"), SHOW)
-    run(tmp_path / "out", "--cohorts", members, "--archive", f"file://{kept}", *BERLIN)
-    assert f"None, &#x27;file://{kept}&#x27;, &#x27;Europe/Berlin&#x27;" in (tmp_path / "out/01.html").read_text(
-        "utf-8"
+def test_a_young_archive_of_one_snapshot_is_reported_as_far_as_it_goes(tmp_path: Path, members: str, kept: str) -> None:
+    run(tmp_path / "out", "--cohorts", members, "--archive", kept, "--timezone", "Europe/Berlin")
+    page = Page((tmp_path / "out/index.html").read_text("utf-8"))
+    text = page.all("main")[0].text
+    assert (
+        "All classes that the looks show. 1 customer on the list, 1 of them could be read, looked at on 20 May" in text
     )
+    assert "No change is shown: the archive does not cover a whole week yet." in text
+    assert [each.attributes["data-number"] for each in page.all("section")] == NUMBERS
+    assert "Change:" not in text
+    assert "rests on 1 customer alone" in text
 
 
-@pytest.mark.parametrize(
-    ("where", "pages", "told"),
-    [
-        (
-            ["--archive", "kept", *BERLIN],
-            ["02", "03"],
-            {"00": "it is about the demo's customers", "01": "it needs --studio"},
-        ),
-        (
-            ["--studio", "mitte"],
-            ["01", "02"],
-            {"00": "it is about the demo's customers", "03": "it needs --archive"},
-        ),
-    ],
-)
-@pytest.mark.usefixtures("_address_and_key", "members", "kept")
-def test_of_ones_own_customers_it_has_what_can_be_read(
-    bundled: Path, monkeypatch: pytest.MonkeyPatch, where: list[str], pages: list[str], told: dict[str, str]
-) -> None:
-    monkeypatch.chdir(bundled.parent)
-    out = bundled.parent / "out"
-    for name, parameters in {
-        "00": "demo_list = 'of the demo'",
-        "01": "cohort_file = None\nbase_url = None",
-        "02": "cohort_file = None\nbase_url = None\narchive_path = None",
-        "03": "cohort_file = None\narchive_path = None",
-    }.items():
-        write(bundled, name, parameters, "print(1)")
-    output = run(out, "--cohorts", "members.csv", *where)
-    assert sorted(path.stem for path in out.glob("0*.html")) == pages
-    for name, why in told.items():
-        assert f"{name} was left out: {why}." in output
-    assert "index.html: 2 pages" in output
+def test_a_studio_is_asked_once_and_shows_what_it_has_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = ba.read_cohorts(DATA / "cohorts.csv").head(40)
+    listed.drop("studio").write_csv(tmp_path / "list.csv")
+    with ba.demo.serve(limit=None) as studio:
+        monkeypatch.setenv("BOOKINGS_BASE_URL", studio.base_url)
+        monkeypatch.setenv("BOOKINGS_API_KEY", studio.api_key.reveal())
+        run(tmp_path / "out", "--cohorts", str(tmp_path / "list.csv"), "--studio", "mitte")
+        key = studio.api_key.reveal().encode()
+    page = Page((tmp_path / "out/index.html").read_text("utf-8"))
+    text = page.all("main")[0].text
+    assert "40 customers on the list" in text
+    assert "one look at the studio shows four weeks" in text
+    assert [each.attributes["id"] for each in page.all("article")] == ["booking", "no-shows"]
+    assert not any(key in path.read_bytes() for path in (tmp_path / "out").iterdir())
 
 
-@pytest.mark.usefixtures("_address_and_key")
-def test_the_api_is_asked_by_one_notebook_only_and_the_others_read_what_it_kept(
-    bundled: Path, members: str, kept: str
-) -> None:
-    out = bundled.parent / "out"
-    write(bundled, "01", "cohort_file = None\nbase_url = None\nkeep_in = None", "print(keep_in)")
-    write(bundled, "02", "cohort_file = None\nbase_url = None\narchive_path = None", "print(archive_path)")
-    run(out, "--cohorts", members, "--studio", "mitte")
-    first, second = (
-        re.findall(r"<pre>(.*)\n</pre>", (out / f"{name}.html").read_text("utf-8")) for name in ("01", "02")
-    )
-    assert first == second
-    assert first != ["None"]
-    run(out, "--cohorts", members, "--studio", "mitte", "--archive", kept, *BERLIN)
-    assert "<pre>None\n" in (out / "01.html").read_text("utf-8"), "an archive of one's own is read only"
-    assert f"<pre>{kept}\n" in (out / "02.html").read_text("utf-8")
+def test_small_groups_are_left_out_of_every_table_and_chart(tmp_path: Path) -> None:
+    listed = ba.read_cohorts(LATE / "cohorts.csv").with_row_index()
+    small = pl.when(pl.col("index") < 4).then(pl.lit("board")).when(pl.col("index") < 60).then(pl.lit("staff"))
+    listed = listed.with_columns(cohort=small.otherwise("cohort")).drop("index", "studio")
+    listed.write_csv(tmp_path / "list.csv")
+    own = ["--cohorts", str(tmp_path / "list.csv"), "--archive", str(LATE / "archive"), *HOURS]
+    run(tmp_path / "all", *own)
+    run(tmp_path / "safe", *own, "--suppress-small", "10", "--xlsx")
+    assert "board" in (tmp_path / "all/index.html").read_text("utf-8")
+    for path in (tmp_path / "safe").iterdir():
+        if path.suffix == ".html":
+            assert "board" not in re.sub(r"<script>.*?</script>", "", path.read_text("utf-8"), flags=re.DOTALL), path
+    with zipfile.ZipFile(tmp_path / "safe/report.xlsx") as parts:
+        assert b"board" not in parts.read("xl/sharedStrings.xml")
+    assert "Groups of fewer than 10 customers are left out" in (tmp_path / "safe/index.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("option", ["--archive", "--studio", "--classes", "--since", "--until"])
-def test_where_to_read_without_whom_is_refused(tmp_path: Path, option: str) -> None:
-    value = "2026-05-01" if option in {"--since", "--until"} else "anything"
-    with pytest.raises(
-        ba.ConfigurationError, match=f"{option} goes with a list of your own customers. Name it with --cohorts"
-    ):
-        run(tmp_path / "out", option, value)
-    assert not (tmp_path / "out").exists()
+HOSTILE = "</script><img src=x onerror=alert(1)> A*B [x](javascript:alert(1)) <!--<script>"
 
 
-def test_whom_without_where_to_read_is_refused(tmp_path: Path, members: str) -> None:
-    with pytest.raises(ba.ConfigurationError, match="Add --archive or --studio"):
-        run(tmp_path / "out", "--cohorts", members)
+def test_a_name_of_a_list_is_shown_as_it_is_and_runs_as_nothing(tmp_path: Path) -> None:
+    listed = ba.read_cohorts(LATE / "cohorts.csv").head(120).with_row_index()
+    names = pl.when(pl.col("index") < 60).then(pl.lit(HOSTILE)).otherwise(pl.lit("=1+1"))
+    listed.with_columns(cohort=names).drop("index", "studio").write_csv(tmp_path / "list.csv")
+    run(tmp_path / "out", "--cohorts", str(tmp_path / "list.csv"), "--archive", str(LATE / "archive"), *HOURS, "--xlsx")
+    for path in (tmp_path / "out").glob("*.html"):
+        page = Page(path.read_text("utf-8"))
+        assert not [each for each in page.found if any(name.startswith("on") for name in each.attributes)]
+        assert all((each.attributes["src"] or "").startswith("data:image/svg") for each in page.all("img"))
+        assert {each.attributes["href"] for each in page.all("a")} <= {"index.html"} | {
+            f"#{key.stem}" for key in (tmp_path / "out").glob("*.html")
+        }
+    text = Page((tmp_path / "out/no-shows.html").read_text("utf-8")).all("main")[0].text
+    assert "<img src=x onerror=alert(1)> A*B [x](javascript:alert(1))" in text
+    with zipfile.ZipFile(tmp_path / "out/report.xlsx") as parts:
+        assert not [n for n in parts.namelist() if "sheets/sheet" in n and b"<f>" in parts.read(n)]
 
 
-@pytest.mark.usefixtures("_address_and_key")
-def test_a_first_day_without_an_archive_is_refused(tmp_path: Path, members: str) -> None:
-    with pytest.raises(ba.ConfigurationError, match="--since limits what is read from an archive"):
-        run(tmp_path / "out", "--cohorts", members, "--studio", "mitte", "--since", "2026-05-01")
-
-
-def test_the_bundled_notebooks_take_every_option() -> None:
-    taken = [set(papermill.inspect_notebook(path)) for path in bundle.notebooks(bundle.bundled())]
-    own = [names for names in taken if "cohort_file" in names]
-    assert len(own) == len(taken) - 1, "all but 00"
-    assert all("by" in names and names & {"base_url", "archive_path"} for names in own)
-    options = {
-        "base_url",
-        "studio_name",
-        "cohort_file",
-        "class_file",
-        "archive_path",
-        "timezone",
-        "opens",
-        "since",
-        "by",
-    }
-    assert options <= set().union(*own)
-
-
-def test_a_link_to_a_notebook_leads_to_its_page(bundled: Path, tmp_path: Path) -> None:
-    write(bundled, "01", PARAMETERS, "from IPython.display import Markdown\nMarkdown('[next](02_more.ipynb)')")
-    run(tmp_path / "out")
-    assert '<a href="02_more.html">next</a>' in (tmp_path / "out/01.html").read_text("utf-8")
-
-
-def test_a_page_that_would_show_the_key_is_not_written(
-    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
-    write(bundled, "01", PARAMETERS, "import os; print(os.environ['BOOKINGS_API_KEY'])")
-    with pytest.raises(ba.ReportError, match="01 shows the API key") as raised:
-        run(tmp_path / "out")
-    assert KEY not in str(raised.value)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_cell_that_fails_is_named_and_the_pages_before_it_are_kept(bundled: Path, tmp_path: Path) -> None:
-    write(bundled, "01_fine", PARAMETERS, "print(1)")
-    write(bundled, "02_broken", PARAMETERS, "print(1)", "1 / 0")
-    with pytest.raises(
-        ba.ReportError, match=r"02_broken, cell \[3\], stopped with ZeroDivisionError: division by zero"
-    ):
-        run(tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["01_fine.html", "index.html"]
-    assert "02_broken" not in (tmp_path / "out/index.html").read_text("utf-8")
-
-
-def test_a_cohort_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ba.ConfigurationError, match=r"none\.csv is not a file"):
-        run(tmp_path / "out", "--cohorts", str(tmp_path / "none.csv"))
-
-
-def test_a_studio_without_address_and_key_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: str
-) -> None:
-    monkeypatch.delenv("BOOKINGS_BASE_URL", raising=False)
-    monkeypatch.delenv("BOOKINGS_API_KEY", raising=False)
-    with pytest.raises(ba.ConfigurationError, match="BOOKINGS_BASE_URL and BOOKINGS_API_KEY in the environment"):
-        run(tmp_path / "out", "--cohorts", members, "--studio", "mitte")
-
-
-class TestNothingToReportOn:
-    """Refused before any notebook runs, in the terms of the command line; nothing is written."""
-
-    @pytest.fixture(autouse=True)
-    def _a_notebook(self, bundled: Path) -> None:
-        write(bundled, "01", PARAMETERS, "1 / 0")
+class TestRefused:
+    """In the terms of the command line, in the order of the list, the archive, …; nothing is written."""
 
     def refused(self, folder: Path, *options: str) -> str:
-        with pytest.raises(ba.ConfigurationError) as raised:
-            run(folder / "out", *options, *BERLIN)
+        with pytest.raises(ba.BookingsError) as raised:
+            run(folder / "out", *options)
         assert not (folder / "out").exists()
         return str(raised.value)
 
-    def test_an_archive_that_is_not_there(self, tmp_path: Path, members: str) -> None:
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", str(tmp_path / "typo"))
-        assert "typo: there is no archive. Check the path" in message
+    @pytest.mark.parametrize("option", ["--archive", "--studio", "--classes", "--studios"])
+    def test_where_to_read_without_whom(self, tmp_path: Path, option: str) -> None:
+        message = self.refused(tmp_path, option, "anything")
+        assert message == f"{option} goes with a list of your own customers. Name it with --cohorts."
+
+    def test_whom_without_where_to_read(self, tmp_path: Path, members: str) -> None:
+        assert "Add --archive or --studio" in self.refused(tmp_path, "--cohorts", members)
+
+    @pytest.mark.parametrize("option", [("--since", "2026-05-01"), ("--until", "2026-05-01"), ("--last", "4w")])
+    def test_days_of_a_studio_that_shows_no_past(self, tmp_path: Path, members: str, option: tuple[str, str]) -> None:
+        message = self.refused(tmp_path, "--cohorts", members, "--studio", "mitte", *option)
+        assert message.startswith(f"{option[0]} limits what is read from an archive")
+
+    def test_a_studio_without_address_and_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: str
+    ) -> None:
+        monkeypatch.delenv("BOOKINGS_BASE_URL", raising=False)
+        monkeypatch.delenv("BOOKINGS_API_KEY", raising=False)
+        message = self.refused(tmp_path, "--cohorts", members, "--studio", "mitte")
+        assert "BOOKINGS_BASE_URL and BOOKINGS_API_KEY in the environment" in message
+
+    def test_each_wrong_setting_is_named_before_the_next_one(
+        self, tmp_path: Path, members: str, kept: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Everything is wrong at first; what is named is mended, one after the other."""
+        monkeypatch.delenv("BOOKINGS_TIMEZONE", raising=False)
+        (tmp_path / "taken").touch()
+        (tmp_path / "titles.csv").write_text("class_id,title\n8,Yoga\n", "utf-8")
+        wrong: dict[str, str | None] = {
+            "--cohorts": str(tmp_path / "none.csv"),
+            "--archive": str(tmp_path / "typo"),
+            "--by": "tariff",
+            "--classes": str(tmp_path / "titles.csv"),
+            "--timezone": None,
+            "--opens": "6",
+            "--last": "four",
+        }
+        folder = tmp_path / "taken/out"
+
+        def message() -> str:
+            options = [part for option, value in wrong.items() if value for part in (option, value)]
+            with pytest.raises(ba.BookingsError) as raised:
+                run(folder, *options)
+            return str(raised.value)
+
+        assert "none.csv is not a file. Check the path." in message()
+        wrong["--cohorts"] = members
+        assert "typo: there is no archive. Check the path" in message()
         assert not (tmp_path / "typo").exists()
+        wrong["--archive"] = kept
+        assert message() == f"--by tariff: {members} has no such column. Choose one of cohort, studio, contract."
+        wrong["--by"] = "contract"
+        assert "none of its 1 class ids is in the archive, which has 7 and so on" in message()
+        (tmp_path / "titles.csv").write_text("class_id,title\n7,Yoga\n", "utf-8")
+        assert message() == f"{folder} can't be created: File exists. Name another folder."
+        folder = tmp_path / "out"
+        assert message().startswith("--opens")
+        wrong["--opens"] = "06:00"
+        text = message()
+        assert "--timezone" in text
+        assert "BOOKINGS_TIMEZONE" in text
+        wrong["--timezone"] = "Europe/Berlin"
+        assert message() == "--last four: write a whole number of weeks from 1, as in 4w."
+        wrong["--last"] = "2w"
+        assert "the archive has 0 complete weeks" in message()
+        assert not folder.exists()
+
+    def test_a_wrong_variable_is_named_and_an_option_goes_before_it(
+        self, tmp_path: Path, members: str, kept: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("BOOKINGS_TIMEZONE", "Mars/Olympus")
+        own = ["--cohorts", members, "--archive", kept]
+        assert "BOOKINGS_TIMEZONE" in self.refused(tmp_path, *own)
+        assert "--timezone" in self.refused(tmp_path, *own, "--timezone", "Mars/Olympus")
+        run(tmp_path / "out", *own, "--timezone", "Europe/Berlin")
+        assert (tmp_path / "out/index.html").exists()
+
+    def test_hours_come_from_the_file_of_studios(
+        self, tmp_path: Path, members: str, kept: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("BOOKINGS_TIMEZONE", raising=False)
+        studios = tmp_path / "studios.toml"
+        table = '[[studio]]\nname = "mitte"\nbase_url = "https://acme.example"\napi_key_env = "KEY_MITTE"\n'
+        studios.write_text(table + 'timezone = "Europe/Berlin"\n', "utf-8")
+        run(tmp_path / "out", "--cohorts", members, "--archive", kept, "--studios", str(studios))
+        assert (tmp_path / "out/index.html").exists()
 
     def test_an_archive_that_everybody_was_removed_from(self, tmp_path: Path, members: str, kept: str) -> None:
         ba.Archive(kept).forget([1])
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept)
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, *HOURS)
         assert "the archive is empty. Fill it first" in message
 
     def test_an_archive_of_other_customers(self, tmp_path: Path, kept: str) -> None:
         (tmp_path / "others.csv").write_text("customer_id\n2\n", "utf-8")
-        message = self.refused(tmp_path, "--cohorts", str(tmp_path / "others.csv"), "--archive", kept)
+        message = self.refused(tmp_path, "--cohorts", str(tmp_path / "others.csv"), "--archive", kept, *HOURS)
         assert "no successful fetch of any customer on the list" in message
 
-    def test_an_archive_that_ends_before_the_first_day(self, tmp_path: Path, members: str, kept: str) -> None:
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--since", "2030-01-01")
-        assert message.startswith("--since 2030-01-01: the archive's last fetch is of 2026-05-20.")
+    def test_days_after_the_last_look(self, tmp_path: Path, members: str, kept: str) -> None:
+        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, *HOURS, "--since", "2030-01-01")
+        assert message.startswith("--since 2030-01-01: the archive's last look is of 2026-05-20.")
 
-    def test_an_archive_that_begins_after_the_last_day(self, tmp_path: Path, members: str, kept: str) -> None:
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--until", "2026-05-05")
-        assert message.startswith("--until 2026-05-05: the archive's first fetch is of 2026-05-20")
+    def test_a_list_that_holds_the_key(self, tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BOOKINGS_API_KEY", KEY)
+        (tmp_path / "list.csv").write_text(f"customer_id,cohort\n1,{KEY}\n2,b\n", "utf-8")
+        message = self.refused(tmp_path, "--cohorts", str(tmp_path / "list.csv"), "--archive", kept, *HOURS)
+        assert "would show the API key" in message
+        assert KEY not in message
 
-    def test_a_period_that_ends_before_it_begins(self, tmp_path: Path, members: str, kept: str) -> None:
-        period = ["--since", "2026-05-12", "--until", "2026-05-11"]
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, *period)
-        assert message == "--until 2026-05-11 is before --since 2026-05-12. Swap them."
-
-    def test_an_archive_without_the_studios_time_zone(self, tmp_path: Path, members: str, kept: str) -> None:
-        with pytest.raises(ba.ConfigurationError, match=r"read by class days, in the studio's time\. Add --timezone"):
-            run(tmp_path / "out", "--cohorts", members, "--archive", kept)
-
-    def test_a_folder_that_cannot_be_made(self, tmp_path: Path, members: str, kept: str) -> None:
-        (tmp_path / "taken").touch()
-        with pytest.raises(ba.ConfigurationError, match=r"taken can't be created: File exists\. Name another folder\."):
-            run(tmp_path / "taken", "--cohorts", members, "--archive", kept, "--timezone", "Europe/Berlin")
-
-    def test_a_column_that_the_list_has_not(self, tmp_path: Path, members: str, kept: str) -> None:
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--by", "tariff")
-        assert message == f"--by tariff: {members} has no such column. Choose one of cohort, studio, contract."
-
-    def test_titles_of_other_classes(self, tmp_path: Path, members: str, kept: str) -> None:
-        (tmp_path / "titles.csv").write_text("class_id,title\n8,Yoga\n", "utf-8")
-        titles = str(tmp_path / "titles.csv")
-        message = self.refused(tmp_path, "--cohorts", members, "--archive", kept, "--classes", titles)
-        assert "none of its 1 class ids is in the archive, which has 7 and so on" in message
-
-
-HOSTILE = "</script><img src=x onerror=alert(1)> A*B [x](javascript:alert(1)) <!--<script>"
-NAMES_SHOWN = f"""import bookings_analytics as ba, polars as pl
-name = {HOSTILE!r}
-ba.notebook.setup()
-outcomes = pl.DataFrame({{"studio": name, "customer_id": [1, 2], "class_id": 7, "outcome": ["attended", "no_show"]}})
-cohorts = pl.DataFrame({{"customer_id": [1, 2], "cohort": [name, "b"]}})
-rates = ba.no_shows(outcomes, cohorts, by="cohort")"""
-
-
-class Elements(HTMLParser):
-    """The elements of a page, with their attributes; what a script element holds is text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_a_name_of_a_list_is_shown_as_it_is_and_runs_as_nothing(bundled: Path, tmp_path: Path) -> None:
-    shown = ["ba.notebook.findings(rates)", "ba.notebook.table(rates, names={7: name})", "cohorts", "print(name)"]
-    raw = "from IPython.display import Markdown\nMarkdown(name)"  # of an analyst's own cell
-    write(bundled, "01", PARAMETERS, NAMES_SHOWN, *shown, "ba.charts.no_shows(rates)", raw)
-    run(tmp_path / "out")
-
-    for file in ("01.html", "index.html"):
-        page = Elements((tmp_path / "out" / file).read_text("utf-8"))
-        assert not [attributes for _, attributes in page.found if any(name.startswith("on") for name in attributes)]
-        assert not [a for tag, a in page.found if tag == "img" and not (a["src"] or "").startswith("data:image/png")]
-        links = {attributes.get("href") for tag, attributes in page.found if tag == "a"}
-        assert links <= {"index.html", "01.html", "#harmful-link"}
-        assert "<img src=x onerror=alert(1)> A*B [x](javascript:alert(1))" in page.text
-    page = Elements((tmp_path / "out/01.html").read_text("utf-8"))
-    assert [a for tag, a in page.found if tag == "script"] == [{"type": "application/json"}, {}, {}]
-
-
-def test_the_first_page_has_the_answer_of_each_page(bundled: Path, tmp_path: Path) -> None:
-    answer = "from IPython.display import Markdown\nMarkdown('**9% of the seats** were no-shows.\\n\\n- More.')"
-    write(bundled, "01", PARAMETERS, answer)
-    run(tmp_path / "out")
-    index = (tmp_path / "out/index.html").read_text("utf-8")
-    assert re.search(r"<h2><a href=\"01.html\">.*</h2>\n<p><strong>9% of the seats</strong> were no-shows.</p>", index)
-    assert "More" not in index
+    def test_the_command_ends_with_2_and_one_line(self, tmp_path: Path) -> None:
+        program = [str(Path(sys.executable).parent / "bookings-analytics"), "report", str(tmp_path / "out")]
+        done = subprocess.run([*program, "--last", "0w"], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr == "ConfigurationError: --last 0w: write a whole number of weeks from 1, as in 4w.\n"
+        assert not (tmp_path / "out").exists()

@@ -45,7 +45,14 @@ def title(text: str, *subtitle: str) -> alt.TitleParams:
 
 def axis(**options: Any) -> alt.Axis:  # noqa: ANN401 - whatever alt.Axis takes
     """Draw an axis as quiet as it can be: a light grid with small labels, and no line."""
-    quiet = {"domain": False, "ticks": False, "gridColor": GRID, "title": None, "labelColor": QUIET, "labelPadding": 6}
+    quiet = {
+        "domain": False,
+        "ticks": False,
+        "gridColor": GRID,
+        "title": None,
+        "labelColor": QUIET,
+        "labelPadding": 6,
+    } | {"aria": False}
     return alt.Axis(**{"tickCount": 5, "labelFontSize": 11, **quiet, **options})
 
 
@@ -81,5 +88,12 @@ def nothing(heading: str, why: str = "the frame has no group") -> alt.LayerChart
 
 
 def finish(layers: Iterable[alt.Chart], **properties: Any) -> alt.LayerChart:  # noqa: ANN401 - title, width and so on
-    """Lay the layers over each other, without a frame."""
-    return alt.LayerChart(layer=list(layers), view=alt.ViewBackground(stroke=None), **properties)
+    """Lay the layers over each other, without a frame.
+
+    Marks say nothing to a screen reader by themselves, which would read out the field and nine decimals of each: the
+    chart's description says what they show.
+    """
+    drawn = list(layers)
+    for layer in drawn:
+        layer.mark.aria = False
+    return alt.LayerChart(layer=drawn, view=alt.ViewBackground(stroke=None), **properties)

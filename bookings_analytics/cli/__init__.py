@@ -147,11 +147,13 @@ def report(
         str | None, typer.Option(help="The archive: a directory, or the URL of an object store.")
     ] = None,
     studio: Annotated[str | None, typer.Option(help="The studio's name; address and key: the environment.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="Titles of classes: a list of class_id and title.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first class day to look at.")
+    studios: Annotated[
+        Path | None, typer.Option(help="The studios of a chain, a TOML file, for their time zones and hours.")
     ] = None,
-    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last class day to look at.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Titles of classes: a list of class_id and title.")] = None,
+    last: Annotated[str | None, typer.Option(help="So many complete weeks, as in 4w. [default: the last four]")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first class day.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last class day, included.")] = None,
     timezone: Annotated[
         str | None, typer.Option(help="The studio's time zone (Europe/Berlin); default: BOOKINGS_TIMEZONE.")
     ] = None,
@@ -162,25 +164,39 @@ def report(
         str | None, typer.Option(help="No class ends after this local time; default: BOOKINGS_CLOSES or 24:00.")
     ] = None,
     by: Annotated[str | None, typer.Option(help="The column of the cohort list to group by.")] = None,
+    suppress_small: Annotated[
+        int | None, typer.Option(min=1, help="Leave out groups of fewer customers, as in 10.")
+    ] = None,
+    with_customers: Annotated[
+        bool, typer.Option("--with-customers", help="List the customers who do not turn up, by their ids.")
+    ] = False,
+    xlsx: Annotated[bool, typer.Option("--xlsx", help="Write every table into report.xlsx as well.")] = False,
 ) -> None:
-    """Run the notebooks and write each as a page that needs no internet; without options, on the demo data.
+    """Write a report for whoever runs the studio: a summary, then a page a question; no internet is needed to read it.
 
-    With --archive it shows what was kept; with --studio, what the API shows now.
+    With --archive it speaks of what was kept; with --studio, of what the API shows now; without either, of the demo.
+    Changes are against the equally long period before.
     """
-    from bookings_analytics.report.run import write_report
+    from bookings_analytics.report import Request, write_report
 
-    write_report(
-        folder,
+    request = Request(
         cohorts=cohorts,
         archive=archive,
         studio=studio,
+        studios=studios,
         classes=classes,
         since=since.date() if since else None,
         until=until.date() if until else None,
+        last=last,
         by=by,
-        hours=find_hours(timezone=timezone, opens=opens, closes=closes),
-        tell=typer.echo,
+        timezone=timezone,
+        opens=opens,
+        closes=closes,
+        suppress_small=suppress_small,
+        with_customers=with_customers,
+        xlsx=xlsx,
     )
+    write_report(folder, request, echo=typer.echo)
 
 
 @app.command("demo-api")

@@ -89,7 +89,7 @@ def _title(value: object, names: Mapping[Any, str]) -> str:
 def _extremes(rows: Sequence[_Row], rate: str, what: str) -> Iterator[str]:
     """Name the groups of the highest and the lowest rate, of all groups where they are few."""
     known = sorted((row for row in rows if row[rate] is not None), key=lambda row: row[rate])
-    if len(known) > 1:
+    if known and percent(known[-1][rate]) != percent(known[0][rate]):
         high, low = known[-1], known[0]
         yield (
             f"{what} is highest in {high['group']}, {interval(high, rate)}, and lowest in {low['group']}, "

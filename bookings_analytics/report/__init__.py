@@ -1,7 +1,8 @@
-"""The report: the notebooks run on an analyst's own data, as pages that need no internet."""
+"""The report: a studio's numbers for whoever runs it, as pages that need no internet."""
 
 from __future__ import annotations
 
+from bookings_analytics.report.request import Request
 from bookings_analytics.report.run import write_report
 
-__all__ = ["write_report"]
+__all__ = ["Request", "write_report"]

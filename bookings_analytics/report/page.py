@@ -1,143 +1,188 @@
-"""One executed notebook as one HTML page that needs no other file and no internet."""
+"""The questions of a report as HTML: by themselves or in one file, which needs no other file and no internet."""
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import vl_convert
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from bookings_analytics.notebook.renderer import VEGA_LITE
+from bookings_analytics.report.look import DRAW, STYLE
+from bookings_analytics.report.parts import VEGA_LITE, Figure, Sheet, Words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_VERSION: Final = "6.4"  # what Altair writes for; JupyterLab's older one is not needed here
-_SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
-_STYLE: Final = """
-:root { color-scheme: light }
-body { font: 16px/1.5 system-ui, sans-serif; color: #262626; background: #fff; margin: 0 }
-main { max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
-h1, h2, h3 { line-height: 1.2; margin: 2rem 0 0.5rem }
-a { color: #00558a }
-figure, .wide { margin: 1rem 0; overflow-x: auto }
-figure img { max-width: 100%; height: auto }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.5rem 0 }
-code, pre { font-family: ui-monospace, monospace; font-size: 0.9em }
-details { margin: 2rem 0; color: #5c5c5c; font-size: 0.9em }
-figure details { margin: 0 }
-table { border-collapse: collapse; border: 0; margin: 0.5rem 0; font-size: 0.9em }
-th, td { padding: 0.2rem 0.7rem; border: 0; border-bottom: 1px solid #e4e4e4; text-align: left }
-.dataframe :is(th, td) { text-align: right }
-summary:focus-visible, a:focus-visible { outline: 2px solid #00558a }
-@media print {
-  details, nav { display: none }
-  figure, tr, li { break-inside: avoid }
-  h1, h2, h3, h2 + p, h3 + p { break-after: avoid }
-}
-"""
-# The picture stays wherever scripts don't run: in a mail, in print.
-_DRAW: Final = """
-for (const figure of document.querySelectorAll("figure")) {
-  const spec = JSON.parse(figure.querySelector("script").textContent);
-  const drawn = document.createElement("div");
-  figure.append(drawn);
-  vegaEmbed(drawn, spec, spec.usermeta.embedOptions).then(() => {
-    figure.querySelector("img").remove();
-    figure.querySelector("summary")?.setAttribute("aria-label", "Save this chart");
-  });
-}
-"""
+    from bookings_analytics.report.parts import Part, Question
+
+_EMBED: Final = {"renderer": "svg", "theme": None, "actions": {"source": False, "compiled": False, "editor": False}}
+_SHORT: Final = 8  # rows: such a table stays on one page
+_PHONE: Final = 350  # pixels that a table has on a phone
+_LETTER, _GAP = 7.5, 16  # pixels of a letter of a table, and between two columns
 
 
-def title_of(notebook: Mapping[str, Any]) -> str:
-    """Return a notebook's title: the heading that its first cell starts with."""
-    heading: str = notebook["cells"][0]["source"].partition("\n")[0]
-    return heading.removeprefix("#").strip()
+def page(question: Question, *, about: str) -> str:
+    """Write a question as a page of its own.
+
+    Args:
+        question: The question with its answer.
+        about: What the report is about, in a line of text.
+    """
+    body = "\n".join(_part(part, level=2) for part in question.parts)
+    nav = '<nav aria-label="Report"><a href="index.html">The whole report</a></nav>'
+    head = f'<h1>{escape(question.title)}</h1>\n<p class="quiet">{escape(about)}</p>'
+    return document(question.title, f"{nav}\n{head}\n{body}", [question])
 
 
-def charts_of(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """List the outputs that are charts, in their order."""
-    return [output for output in _outputs(notebook) if _is_chart(output)]
+def section(question: Question) -> str:
+    """Write a question as a part of the first page.
+
+    Args:
+        question: The question with its answer.
+    """
+    body = "\n".join(_part(part, level=3) for part in question.parts)
+    return (
+        f'<article id="{question.key}">\n'
+        f'<h2 id="{question.key}-title">{escape(question.title)}</h2>\n{body}\n</article>'
+    )
 
 
-def answer_of(notebook: Mapping[str, Any]) -> str:
-    """Return the first paragraph that the notebook wrote in words, as Markdown; empty without one."""
-    written = (output["data"]["text/markdown"] for output in _outputs(notebook) if _is_markdown(output))
-    paragraph: str = next(written, "").strip().partition("\n\n")[0]
-    return paragraph
-
-
-def page(notebook: Mapping[str, Any]) -> str:
-    """Write an executed notebook as a page: its words, tables and charts, with all code folded away at the end."""
-    body = "\n".join(part for cell in notebook["cells"] for part in _cell(cell))
-    code = "\n\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code")
-    folded = f"<details><summary>Code of this page</summary><pre><code>{escape(code)}</code></pre></details>"
-    scripts = f"<script>{_bundle()}</script>\n<script>{_DRAW}</script>" if charts_of(notebook) else ""
-    nav = '<nav aria-label="Report"><a href="index.html">All pages of this report</a></nav>'
-    return document(title_of(notebook), f"{nav}\n{body}\n{folded}", scripts)
-
-
-def document(title: str, body: str, scripts: str = "") -> str:
+def document(title: str, body: str, questions: Sequence[Question]) -> str:
     """Write a whole HTML document around what its body holds.
 
     Args:
         title: The title as text.
         body: What is shown, as HTML.
-        scripts: Script elements to run after it.
+        questions: Those in it: their charts need a script.
     """
+    charts = any(isinstance(part, Figure) for question in questions for part in question.parts)
+    scripts = f"<script>{_bundle()}</script>\n<script>{DRAW}</script>" if charts else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n{scripts}\n</body>\n</html>\n"
     )
 
 
 def prose(markdown: str) -> str:
-    """Write Markdown as HTML; HTML in it is shown as text, since names of customers' lists may be part of it."""
+    """Write Markdown as HTML; HTML in it is shown as text, since names of customers' lists may be part of it.
+
+    Args:
+        markdown: The text.
+    """
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath  # noqa: PLC0415 - slow to import
+
     renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
-    return str(MarkdownWithMath(renderer=renderer).render(markdown)).replace('.ipynb">', '.html">')
+    return str(MarkdownWithMath(renderer=renderer).render(markdown)).strip()
 
 
-def _outputs(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+def _part(part: Part, *, level: int) -> str:
+    if isinstance(part, Words):
+        return prose(part.markdown)
+    if isinstance(part, Sheet):
+        return _table(part, level)
+    return _figure(part, level)
 
 
-def _cell(cell: Mapping[str, Any]) -> Iterator[str]:
-    if "remove_cell" in cell["metadata"].get("tags", ()):  # nbconvert's name for it: what to change in the notebook
-        return
-    if cell["cell_type"] == "markdown":
-        yield prose(cell["source"])
-    elif cell["cell_type"] == "code":
-        yield from filter(None, map(_output, cell["outputs"]))
+def _figure(figure: Figure, level: int) -> str:
+    """Write a chart: its title as a heading, which wraps on a phone, its picture, and what it is drawn of."""
+    spec = figure.spec
+    title, lines = _title(spec)
+    caption = f"<h{level}>{escape(title)}</h{level}>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
+    says = escape(str(spec.get("description", title)))
+    source = base64.b64encode(figure.svg.encode()).decode()
+    live = _for_script(figure.bare | {"usermeta": {"embedOptions": _EMBED} | spec.get("usermeta", {})})
+    return (
+        f'<figure><figcaption>{caption}</figcaption><img src="data:image/svg+xml;base64,{source}" alt="{says}">'
+        f'{_beside(spec)}<script type="application/json">{live}</script></figure>'
+    )
 
 
-def _output(output: Mapping[str, Any]) -> str:
-    if output["output_type"] == "stream":
-        return f"<pre>{escape(output['text'])}</pre>"
-    data = output["data"]
-    if _is_chart(output):
-        picture = f'<img src="data:image/png;base64,{data["image/png"].strip()}" alt="{escape(data["text/plain"])}">'
-        spec = _for_script(data[VEGA_LITE] | {"$schema": _SCHEMA})
-        return f'<figure>{picture}<script type="application/json">{spec}</script></figure>'
-    if _is_markdown(output):
-        return prose(data["text/markdown"])
-    if "text/html" in data:
-        return f'<div class="wide" tabindex="0">{data["text/html"]}</div>'
-    plain = data.get("text/plain", "").strip()
-    return f"<pre>{escape(plain)}</pre>" if plain else ""
+def _title(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Read the title and the sentences under it, which a chart breaks into lines for its own width."""
+    title = spec.get("title", "")
+    if not isinstance(title, dict):
+        return (title if isinstance(title, str) else " ".join(title)), []
+    text, lines = title.get("text", ""), title.get("subtitle", [])
+    return (
+        text if isinstance(text, str) else " ".join(text),
+        [lines if isinstance(lines, str) else " ".join(lines)] if lines else [],
+    )
 
 
-def _is_chart(output: Mapping[str, Any]) -> bool:
-    return VEGA_LITE in output.get("data", {})
+def _beside(spec: Mapping[str, Any]) -> str:
+    """Write the columns of numbers that stand right of a chart's rows as a table, for where there is no room."""
+    columns = list(_columns_beside(spec))
+    if not columns:
+        return ""
+    rows = columns[0][2]
+    labels = [part for row in rows for part in row["group"].split("\n")]
+    wide = _width([("", labels), *((heading, [str(row[field]) for row in rows]) for heading, field, _ in columns)])
+    kinds = "beside many" if wide > _PHONE else "beside"
+    head = "".join(f'<th scope="col" class="number">{escape(heading)}</th>' for heading, _, _ in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row["name"])}</th>'
+        + "".join(_cell(1, str(row[field]), heading, ' class="number"') for heading, field, _ in columns)
+        + "</tr>"
+        for row in rows
+    )
+    return f'<table class="{kinds}"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _is_markdown(output: Mapping[str, Any]) -> bool:
-    return "text/markdown" in output.get("data", {})
+def _columns_beside(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Find the columns: for each its heading, its field and the rows, in the order in which they are drawn."""
+    layers = [layer for layer in spec.get("layer", ()) if _stands_right(layer)]
+    data = spec.get("datasets", {})
+
+    def rows_of(layer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        source = layer["data"]
+        rows: list[dict[str, Any]] = data[source["name"]] if "name" in source else source["values"]
+        return rows
+
+    for column, heading in zip(layers[::2], layers[1::2], strict=True):
+        rows = rows_of(column)
+        if all("name" in row for row in rows):
+            field = column["encoding"]["text"]["field"]
+            yield rows_of(heading)[0]["says"], field, rows
+
+
+def _stands_right(layer: Mapping[str, Any]) -> bool:
+    mark = layer.get("mark", {})
+    at = layer.get("encoding", {}).get("x", {})
+    return at.get("value") == "width" and isinstance(mark, dict) and mark.get("align") == "right"
+
+
+def _table(sheet: Sheet, level: int) -> str:
+    texts, numbers = sheet.table.texts, set(sheet.table.numbers)
+    kind = [' class="number"' if name in numbers else "" for name in texts.columns]
+    head = "".join(f'<th scope="col"{css}>{escape(name)}</th>' for name, css in zip(texts.columns, kind, strict=True))
+    body = "\n".join(
+        "<tr>" + "".join(_cell(i, text, texts.columns[i], kind[i]) for i, text in enumerate(row)) + "</tr>"
+        for row in texts.iter_rows()
+    )
+    note = f'<p class="note">{escape(sheet.table.note)}</p>' if sheet.table.note else ""
+    lines = " ".join(sheet.table.sheet.lines)
+    caption = f"<caption><h{level}>{escape(sheet.title)}</h{level}><span>{escape(lines)}</span></caption>"
+    wide = _width((column.name, column) for column in texts) > _PHONE
+    kinds = " ".join(["short"] * (texts.height <= _SHORT) + ["many"] * wide)
+    return f'<table class="{kinds}">{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>{note}'
+
+
+def _cell(place: int, text: str, heading: str, css: str) -> str:
+    if place == 0 and not css:
+        return f'<th scope="row">{escape(text)}</th>'
+    return f'<td{css} data-label="{escape(heading)}">{escape(text)}</td>'
+
+
+def _width(columns: Iterable[tuple[str, Iterable[str]]]) -> float:
+    """Estimate how many pixels the columns of a table need, their headings broken into words."""
+    return sum(
+        max([*map(len, heading.split()), *map(len, texts)], default=0) * _LETTER + _GAP for heading, texts in columns
+    )
 
 
 def _for_script(spec: object) -> str:
@@ -148,4 +193,4 @@ def _for_script(spec: object) -> str:
 @cache
 def _bundle() -> str:
     """Bundle Vega, Vega-Lite and Vega-Embed as one script, which takes a second."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VERSION))
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
