@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from engines import ENGINES, Engine
+from fee import search
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -16,6 +17,7 @@ from weeks import Weeks
 
 import bookings_analytics as ba
 from bookings_analytics import schema
+from bookings_analytics.demo import World
 from bookings_analytics.errors import CohortError
 
 MONDAY = date(2026, 1, 5)
@@ -480,3 +482,18 @@ def test_where_nothing_changes_few_charts_alarm(weeks: int, at_most: float) -> N
 
     assert signal <= at_most + 2 * (at_most * (1 - at_most) / studios) ** 0.5
     assert slopes <= 0.07 + 2 * (0.07 * 0.93 / studios) ** 0.5
+
+
+def test_a_rise_by_half_is_found() -> None:
+    [(signal, rises, _)] = alarms(Weeks(26, customers=150, day=0.02, factor=1.5), 40, seed=3).rows()
+
+    assert signal > 0.7
+    assert rises > 0.9
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_demos_fee_is_found_in_the_week_it_began_and_a_day_without_a_change_is_not(seed: int) -> None:
+    fee, placebo = search(World(seed))
+
+    assert any(fee)
+    assert not any(placebo)

@@ -26,7 +26,7 @@ class Weeks(NamedTuple):
     customers: int = 150
     rate: float = 0.15
     customer: float = 0.1
-    day: float = 0.05
+    day: float = 0.02
     turnover: float = 0.0
     factor: float = 1.0
     visits: float = 2.0  # seats a week and customer, on average; gamma distributed

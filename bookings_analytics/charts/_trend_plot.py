@@ -65,9 +65,7 @@ class Plot:
         self._used = 1 - (head + self._foot) / self._step
         drawn = [row[name] for row in rows for name in ("value", "limit_low", "limit_high", "center", "target")]
         shares = [share for share in drawn if share is not None]
-        band = [
-            row[name] for row in rows for name in ("value_bounds_low", "value_bounds_high") if row[name] is not None
-        ]
+        band = [row[name] for row in rows for name in _BOUNDS if self._alone and row[name] is not None]
         self._bottom, self._top = _ends(shares, band)
         for place, weeks in enumerate(groups):
             for row in weeks:

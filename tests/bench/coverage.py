@@ -21,6 +21,7 @@ from statsmodels.stats.proportion import proportion_confint
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from simulation import CELLS, Cell, covered, simulate
+from trend import trends
 from unkind import unkind
 from watching import DAY, WEEK, watch
 
@@ -104,6 +105,7 @@ if __name__ == "__main__":
     intervals(number)
     unkind(number // 5)
     alike(number // 5)
+    trends(number // 5)
     conversion = waits(number // 10)
     print_waits(conversion, number // 10)
     if sys.argv[2:]:
