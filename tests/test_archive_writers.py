@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
 from random import Random
@@ -303,6 +304,28 @@ def test_of_two_erasures_the_later_sets_the_archive_free(tmp_path: Path, monkeyp
     archive.forget([2])
     assert archive.fetches().collect()["customer_id"].to_list() == [3]
     assert archive.add(result(at(1), {3: {}})) == Added(fetches=1)
+
+
+def test_a_compaction_waits_for_an_erasure_that_begins_while_it_cleans_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path)
+    archive.add(result(at(0), {FORGOTTEN: {10: "BOOKED"}, KEPT: {}}))
+    unused = maintenance._unused
+
+    def overtaken(*args: Any) -> Any:
+        monkeypatch.setattr(maintenance, "_unused", unused)
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(DeltaTable, "delete", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                Archive(tmp_path).forget([FORGOTTEN])
+        threading.Timer(0.3, lambda: Archive(tmp_path).forget([FORGOTTEN])).start()
+        return unused(*args)
+
+    monkeypatch.setattr(maintenance, "_unused", overtaken)
+    archive.compact()
+    assert traces(tmp_path, [FORGOTTEN]) == set()
+    assert archive.check().problems == ()
 
 
 def test_two_erasures_at_once_both_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

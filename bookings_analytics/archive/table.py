@@ -36,6 +36,10 @@ _LONGEST_PAUSE: Final = 0.2
 _OPENINGS: Final = 6  # a log that another process is just cleaning up can be read a moment later
 _UNREADABLE: Final = (DeltaError, OSError, pl.exceptions.ComputeError)
 _UNFIT: Final = re.compile(r"[\[\]^|\\%\x00-\x1f]")
+_BEING_ERASED: Final = (
+    "customers are being erased from it. If no forget is running, one was interrupted: call it again with the same "
+    "customers"
+)
 
 
 class OvertakenError(ArchiveError):
@@ -130,6 +134,8 @@ class ArchiveTable:
         pause = 0.01
         while True:
             snapshot = self.open()
+            if amid and snapshot is not None and snapshot.erasing != amid:
+                raise OvertakenError
             try:
                 if snapshot is None:
                     self._create()
@@ -137,12 +143,11 @@ class ArchiveTable:
                 if amid in (None, snapshot.erasing):
                     written = write(snapshot)
                     break
-                if amid:
-                    raise OvertakenError
-                problem = (
-                    "customers are being erased from it. If no forget is running, one was interrupted: call it again "
-                    "with the same customers"
-                )
+                problem = _BEING_ERASED
+            except OvertakenError:
+                if amid != "":
+                    raise
+                problem = _BEING_ERASED  # it has begun since this was opened: wait for its end
             except _UNREADABLE as error:
                 now = self.open()
                 if now is None or (snapshot is not None and now.version == snapshot.version):
