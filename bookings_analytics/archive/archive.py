@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from bookings_analytics.archive import maintenance
-from bookings_analytics.archive.changes import Added, changes, checked, newer
+from bookings_analytics.archive.changes import Added, changes, newer
 from bookings_analytics.archive.check import ArchiveCheck, alike_studios, check
+from bookings_analytics.archive.incoming import incoming
 from bookings_analytics.archive.layout import last_seen
 from bookings_analytics.archive.summaries import ArchiveSummaries
 from bookings_analytics.cohorts import read_cohorts
@@ -23,6 +24,8 @@ from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from narwhals.typing import IntoFrame
 
     from bookings_analytics.archive.snapshot import Snapshot
     from bookings_analytics.results import FetchResult
@@ -62,7 +65,13 @@ class Archive(ArchiveSummaries):
         >>> outcomes = ba.classify(archive.history())
     """
 
-    def add(self, result: FetchResult) -> Added:
+    def add(
+        self,
+        result: FetchResult | None = None,
+        *,
+        bookings: IntoFrame | None = None,
+        fetches: IntoFrame | None = None,
+    ) -> Added:
         """Keep a fetch: what is new, changed or gone against each customer's previous successful fetch.
 
         A successful fetch that is not newer than the customer's last kept successful one is skipped, and so is any
@@ -75,33 +84,53 @@ class Archive(ArchiveSummaries):
 
         Args:
             result: What `fetch_bookings` returned. Customers never asked are left out.
+            bookings: In place of a result: what another source says of bookings, in a frame with the columns of
+                `schema.BOOKINGS`. ``observed_at`` is the ``fetched_at`` of the customer's row in `fetches`;
+                ``visible`` may be absent.
+            fetches: In place of a result: who was asked, in a frame with the columns of `schema.FETCHES`, one row per
+                customer, also of those without bookings. What concerns the request (``http_status``, ``error_code``,
+                ``message``, ``trace_id``, ``attempts``) may be absent.
 
         Returns:
             The counts, with what was skipped and what is ahead of the clock.
 
         Raises:
-            ArchiveError: The result contradicts itself, or the archive is damaged or can't be written; nothing was.
+            ArchiveError: The rows contradict the schema, each other or themselves (the message names row and value),
+                or the archive is damaged or can't be written. Nothing was written.
+            TypeError: Neither a result nor both frames were passed.
+
+        Example:
+            >>> from datetime import UTC, datetime
+            >>> from tempfile import mkdtemp
+            >>> import polars as pl
+            >>> at = datetime(2026, 5, 4, 4, 15, tzinfo=UTC)
+            >>> key = {"studio": "mitte", "customer_id": 14925548}
+            >>> booking = key | {"class_slot_id": 7, "class_id": 2, "booking_id": 31, "booking_status": "BOOKED"}
+            >>> booking |= {"class_slot_status": "PLANNED", "participant_status": "UNSET", "observed_at": at}
+            >>> fetch = key | {"fetched_at": at, "outcome": "ok", "n_bookings": 1}
+            >>> Archive(mkdtemp()).add(bookings=pl.DataFrame([booking]), fetches=pl.DataFrame([fetch]))
+            <Added: 1 new, 0 changed, 0 gone, 0 unchanged; 1 fetches kept, 0 skipped>
         """
-        bookings, fetches = checked(result)
+        seen, asked = incoming(result, bookings, fetches)
         until = self._until()
 
-        if fetches.is_empty():
+        if asked.is_empty():
             return Added()
 
         def write(now: Snapshot) -> tuple[Added, int, int, list[str]]:
-            buckets = now.buckets_of(fetches["customer_id"])
+            buckets = now.buckets_of(asked["customer_id"])
             known = now.latest("fetches", buckets=buckets)
-            kept, n_ahead = newer(fetches, known, until)
+            kept, n_ahead = newer(asked, known, until)
             if kept.is_empty():
-                return Added(skipped=fetches.height, ahead=n_ahead), 0, 0, []
+                return Added(skipped=asked.height, ahead=n_ahead), 0, 0, []
             read = kept.filter(pl.col("outcome") == "ok")
             latest = now.latest("observations", buckets=buckets)
             before = latest.filter(pl.col("observed_at") <= until).join(read.lazy(), on=CUSTOMER_KEY, how="semi")
-            compared = changes(last_seen(before).collect(), bookings.join(read, on=CUSTOMER_KEY, how="semi"), read)
-            alike = _alike(now, bookings, known)
+            compared = changes(last_seen(before).collect(), seen.join(read, on=CUSTOMER_KEY, how="semi"), read)
+            alike = _alike(now, seen, known)
             number = now.append(compared.filter(pl.col("change") != "unchanged").drop("change"), kept)
             counts = dict(compared.group_by("change").len().iter_rows())
-            skipped = fetches.height - kept.height
+            skipped = asked.height - kept.height
             return Added(**counts, fetches=kept.height, skipped=skipped, ahead=n_ahead), number, now.compacted, alike
 
         added, number, compacted, alike = self._table.commit(write)

@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
-import polars.selectors as cs
 
 from bookings_analytics import schema
-from bookings_analytics.archive.layout import as_text
-from bookings_analytics.errors import ArchiveError
 from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from bookings_analytics.results import FetchResult
 
 _STATE: Final = tuple(name for name in schema.BOOKINGS if name not in (*BOOKING_KEY, "observed_at", "visible"))
 
@@ -52,40 +47,6 @@ class Added:
             f"<Added: {self.new:,} new, {self.changed:,} changed, {self.gone:,} gone, {self.unchanged:,} unchanged; "
             f"{self.fetches:,} fetches kept, {skipped}{ahead}>"
         )
-
-
-def checked(result: FetchResult) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the rows of a result as the table has them: of customers asked, in whole seconds, statuses as text.
-
-    Raises:
-        ArchiveError: The result contradicts itself; the message names the customer.
-    """
-    fetches = _whole_seconds(result.fetches.filter(pl.col("outcome") != "not_fetched")).cast(as_text(schema.FETCHES))
-    bookings = _whole_seconds(result.bookings).cast(as_text(schema.BOOKINGS))
-    read = fetches.filter(pl.col("outcome") == "ok")
-    counts = bookings.group_by(CUSTOMER_KEY).agg(held=pl.len())
-    held = pl.col("held").fill_null(0)
-    miscounted = read.join(counts, on=CUSTOMER_KEY, how="left").filter(pl.col("n_bookings").ne_missing(held))
-    for rows, problem in (
-        (
-            fetches.filter(pl.struct(CUSTOMER_KEY).is_duplicated()),
-            "holds two fetches of it. Add one result after the other",
-        ),
-        (
-            bookings.join(read, on=CUSTOMER_KEY, how="anti"),
-            "holds bookings of it, but no successful fetch. Add the result as fetch_bookings gave it",
-        ),
-        (bookings.filter(pl.struct(BOOKING_KEY).is_duplicated()), "holds a booking of it twice. Leave one out"),
-        (miscounted, "lacks bookings that were read. Those of fetch_bookings(archive=…) are in that archive already"),
-    ):
-        for studio, customer_id in rows.select(CUSTOMER_KEY).head(1).iter_rows():
-            raise ArchiveError(f"Customer {customer_id} of studio {studio!r}: the result {problem}.")
-    return bookings, fetches
-
-
-def _whole_seconds(rows: pl.DataFrame) -> pl.DataFrame:
-    """Cut time stamps to seconds: of 2.75 bytes of a kept fetch, 2.43 were microseconds that nobody needs."""
-    return rows.with_columns(cs.datetime().dt.truncate("1s"))
 
 
 def newer(fetches: pl.DataFrame, latest: pl.LazyFrame, until: datetime) -> tuple[pl.DataFrame, int]:

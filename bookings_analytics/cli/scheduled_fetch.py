@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from narwhals.typing import IntoFrame
+
     from bookings_analytics.results import FetchResult
     from bookings_analytics.studio_file import ClassHours
     from bookings_analytics.studios import Studio
@@ -44,9 +46,15 @@ class _CountingArchive(Archive):
 
     added = Added()
 
-    def add(self, result: FetchResult) -> Added:
+    def add(
+        self,
+        result: FetchResult | None = None,
+        *,
+        bookings: IntoFrame | None = None,
+        fetches: IntoFrame | None = None,
+    ) -> Added:
         """Add a part of the fetch, and count it."""
-        part = super().add(result)
+        part = super().add(result, bookings=bookings, fetches=fetches)
         self.added = Added(*(a + b for a, b in zip(astuple(self.added), astuple(part), strict=True)))
         return part
 
