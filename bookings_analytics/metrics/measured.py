@@ -60,8 +60,8 @@ class Measured:
             the rate's groups are taken as independent.
         units: Level → group columns, studio, the unit, trials ``_n`` and their correlation ``_rho``: one row per unit
             and group.
-        places: Level → group columns, `PLACE_KEY`, ``_y``, ``_n`` and ``_rho``: one row per place and group; empty
-            where no place can be in two groups.
+        places: Level → group columns, `PLACE_KEY`, ``_y``, ``_n`` and ``_rho``: one row per place and group, of
+            customers who are in several groups; empty where no place can be in two.
     """
 
     totals: nw.LazyFrame[Any]
@@ -112,8 +112,18 @@ def _of_seats(
         rho = correlations(among, count_by, level, [m]).select("studio", _rho=nw.col(m("correlation")))
         units[level] = per("studio", level.unit, frame=dated).join(rho, on="studio", how="left")
         if in_two:
-            places[level] = per(*PLACE_KEY, frame=dated).join(rho, on="studio", how="left")
+            shared = dated.join(_in_several(groups), on=list(CUSTOMER_KEY), how="semi")
+            places[level] = per(*PLACE_KEY, frame=shared).join(rho, on="studio", how="left")
     return Measured(totals, per(*CUSTOMER_KEY), units, places)
+
+
+def _in_several(groups: Groups) -> nw.LazyFrame[Any]:
+    """List the customers of the base who are in more than one group of the cohorts: few, whose places are many."""
+    if groups.members is None:
+        raise ValueError("without cohorts, nobody is in several of their groups")
+    base = groups.members.filter(nw.col(MEMBERS) == 1)
+    counts = base.group_by(*CUSTOMER_KEY).agg(_groups=nw.len())
+    return counts.filter(nw.col("_groups") > 1).select(*CUSTOMER_KEY)
 
 
 def _of_cancellations(
