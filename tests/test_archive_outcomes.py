@@ -182,6 +182,10 @@ def test_every_rate_of_parts_is_that_of_the_whole(chain: Archive, by: Any) -> No
         *(ba.seats_lost_while_waiting, ba.cancellations, ba.cancellation_notice),
     ):
         assert rate(outcomes, cohorts, by=by).equals(rate(whole, cohorts, by=by)), rate
+    if by == "week":
+        assert_frame_equal(ba.visits(outcomes, cohorts, by=by), ba.visits(whole, cohorts, by=by))
+        one, other = (ba.trend(each, "no_show_rate", cohorts) for each in (outcomes, whole))
+        assert_frame_equal(one, other, abs_tol=1e-12)
     if by:
         one, other = (ba.compare(each, "no_show_rate", cohorts=cohorts, by=by) for each in (outcomes, whole))
         assert_frame_equal(one, other, abs_tol=1e-12)
