@@ -79,6 +79,13 @@ def points(difference: float | None) -> str:
     return f"{whole:+}".replace("-", "\N{MINUS SIGN}") if whole else "0"
 
 
+def slope(shares: float | None) -> str:
+    """Write a slope in percentage points a week, with its sign: ``+0.3``."""
+    if shares is None:
+        return NONE
+    return f"{100 * shares:+.1f}".replace("-", "\N{MINUS SIGN}") if round(100 * shares, 1) else "0"
+
+
 def points_span(low: float | None, high: float | None) -> str:
     """Write two differences of shares as an interval: ``+2 to +9``."""
     return NONE if low is None or high is None else f"{points(low)} to {points(high)}"

@@ -11,10 +11,12 @@ import pytest
 from test_charts import data_of, rows_of, svg
 from test_charts_palette import contrast
 
+import bookings_analytics as ba
 from bookings_analytics import charts, schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import altair as alt
 
@@ -446,6 +448,27 @@ def test_a_trend_of_nothing_says_so_and_several_rates_are_refused() -> None:
         charts.trend(pl.concat([STEADY, STEADY.with_columns(rate=pl.lit("attendance_rate"))]))
     with pytest.raises(ValueError, match="no column limit_low"):
         charts.trend(STEADY.drop("limit_low"))
+
+
+def test_a_trend_is_a_table_and_a_file_too(tmp_path: Path) -> None:
+    table = ba.notebook.table(TRENDS.filter(cohort="trial").head(2))
+    own = ba.notebook.table(ba.no_shows(OWN, SEGMENTS, by="segment"))
+    [first, _] = table.texts.rows(named=True)
+    ba.notebook.save(charts.trend(TRENDS), tmp_path / "trend.csv")
+    weeks = pl.read_csv(tmp_path / "trend.csv", try_parse_dates=True)
+
+    assert table.texts.columns[:3] == ["cohort", "week", "week complete"]
+    assert (first["cohort"], first["week complete"], first["rate"], first["slope"], first["slope, interval"]) == (
+        *("trial", "yes", "no-show rate", "+0.1 pp", "\N{MINUS SIGN}0.2 to +0.4"),
+    )
+    assert own.texts["segment"].to_list() == ["new"]  # a list may have a column that trends have too
+    trial = weeks.filter(group="trial")
+    assert trial["week"].to_list() == RISEN["week"].to_list()
+    assert trial["value"].to_list() == pytest.approx(RISEN["value"].to_list())
+
+
+OWN = pl.DataFrame({"studio": "mitte", "customer_id": [1, 2], "outcome": ["attended", "no_show"]})
+SEGMENTS = pl.DataFrame({"customer_id": [1, 2], "segment": "new"})
 
 
 def test_every_line_and_mark_of_a_trend_stands_out_from_white_at_its_edge() -> None:

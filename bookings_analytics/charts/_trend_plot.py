@@ -77,8 +77,9 @@ class Plot:
     def _y(self, floor: int, share: float | None) -> float | None:
         if share is None:
             return None
-        inside = min(max(share, self._bottom), self._top)
-        up = self._foot / self._step + self._used * (inside - self._bottom) / (self._top - self._bottom)
+        if not self._alone:  # there, what goes on beyond a group's plot would run into its neighbor's
+            share = min(max(share, self._bottom), self._top)
+        up = self._foot / self._step + self._used * (share - self._bottom) / (self._top - self._bottom)
         return round(floor + up, _DECIMALS)
 
     def reading(self) -> str:
@@ -148,20 +149,11 @@ class Plot:
         ]
         if not rows:
             return
-        band = self._chart(rows, "low").mark_area(color=GAP, opacity=0.13)
+        band = self._chart(rows, "low").mark_area(color=GAP, opacity=0.13, clip=True)
         yield band.encode(y2=alt.Y2("high"), detail="line:N")
-        for name in _BOUNDS:
-            edge = [{"at": row["at"], "y": row[f"y_{name}"], "line": line} for line, row in self._uncut(name)]
-            if edge:
-                yield self._chart(edge, "y").mark_line(color=GAP, strokeWidth=0.9).encode(detail="line:N")
-
-    def _uncut(self, name: str) -> Iterator[tuple[str, _Row]]:
-        """Select the weeks in which an end of the band lies on the axis."""
-        inside = [
-            [row for row in weeks if row[name] is not None and self._bottom <= row[name] <= self._top]
-            for weeks in self._groups
-        ]
-        return _lines(inside, name)
+        for edge in ("low", "high"):
+            line = self._chart(rows, edge).mark_line(color=GAP, strokeWidth=0.9, clip=True)
+            yield line.encode(detail="line:N")
 
     def _limits(self) -> Iterator[alt.Chart]:
         """Draw limits and center, from edge to edge of each week."""
@@ -284,9 +276,10 @@ def _shown(row: _Row) -> _Row:
     """Keep of a row what its mark needs, with its color."""
     signal = row["signal"] or ""
     color = INK if signal in {"", "within"} else NO_SHOW
-    kept = ("at", "when", "told", "seen", "limits", "possible", "why", "signal", "name")
+    told = ("at", "when", "told", "seen", "limits", "possible", "why", "group", "name")
+    exported = ("value", "n", "center", "limit_low", "limit_high", "signal")
     by = {name: value for name, value in row.items() if name.startswith("by_")}
-    return {name: row[name] for name in kept} | by | {
-        "y": row["y_value"], "color": color, "fill": color if row["week_complete"] else "white",
-        "value": row["value"], "n": row["n"], "week": row["week"].isoformat(),
+    return {name: row[name] for name in (*told, *exported)} | by | {
+        "week": row["week"].isoformat(), "y": row["y_value"],
+        "color": color, "fill": color if row["week_complete"] else "white",
     }  # fmt: skip

@@ -11,12 +11,13 @@ from bookings_analytics.charts._palette import OUTCOMES, WAIT_OUTCOMES
 from bookings_analytics.wording import POSITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
 Kind = Literal["text", "count", "share", "difference", "amount", "hours", "day"]
 
 KNOWN: Final = {name: kind for frame in schema.RESULTS for name, kind in frame.items()}
+KNOWN_OF_TRENDS: Final = KNOWN | schema.TREND  # some of whose columns a list may have, to group other results by
 ENDS: Final = (
     ("_ci_low", "_ci_high", ", interval"),
     ("_min", "_max", ", bounds"),
@@ -52,6 +53,11 @@ _CALLED: Final = {
 }
 
 
+def known_in(columns: Collection[str]) -> dict[str, pl.DataType]:
+    """Return the columns, with their types, that a frame with these columns is not grouped by."""
+    return KNOWN_OF_TRENDS if {"limit_low", "week_complete"} <= set(columns) else KNOWN
+
+
 def words(name: str) -> str:
     """Return what a column is called in a heading."""
     plain = name.removeprefix("n_").removesuffix("_h").replace("no_show", "no-show").replace("_", " ")
@@ -61,15 +67,19 @@ def words(name: str) -> str:
 def said(name: str, value: object) -> str:
     """Write a status or the name of a rate in words."""
     text = str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "signal":
+        return text.replace("run_", "in a run ").replace("within", "no")
     if name == "rate":
-        facts = (schema.RATES | schema.PER_WEEK).get(text)
+        facts = (schema.RATES | schema.TRENDS | schema.PER_WEEK).get(text)
         return facts.label if facts else text
     return POSITIONS.get(text) or (_VALUES.get(text, text) if name in {"outcome", "wait_outcome"} else text)
 
 
 def of_shares(row: Mapping[str, Any]) -> bool:
     """Check whether a row speaks of shares: all do but comparisons of classes a week."""
-    return row.get("rate") is None or row["rate"] in schema.RATES
+    return row.get("rate") is None or row["rate"] in schema.RATES | schema.TRENDS
 
 
 def kind_of(name: str, row: Mapping[str, Any]) -> Kind:
@@ -79,7 +89,7 @@ def kind_of(name: str, row: Mapping[str, Any]) -> Kind:
         name: The column.
         row: One of its rows: in a comparison, the rate decides.
     """
-    dtype = KNOWN[name]
+    dtype = KNOWN_OF_TRENDS[name]
     if dtype == pl.Date:
         return "day"
     if dtype.is_integer():

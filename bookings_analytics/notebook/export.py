@@ -12,10 +12,10 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from bookings_analytics.notebook._columns import KNOWN
+from bookings_analytics.notebook._columns import KNOWN_OF_TRENDS
 from bookings_analytics.notebook.sheets import Column, Sheet, columns_of, write_workbook
 from bookings_analytics.notebook.tables import ShownTable, table
-from bookings_analytics.schema import RESULTS
+from bookings_analytics.schema import RESULTS, TREND
 from bookings_analytics.wording import drawable, in_csv
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_OURS: Final = {name for frame in RESULTS for name in frame} | {"day", "week", "weekday", "first_day", "last_day"}
+_OURS: Final = {name for frame in (*RESULTS, TREND) for name in frame} | {
+    "day",
+    "week",
+    "weekday",
+    "first_day",
+    "last_day",
+}
 _PICTURES: Final = (".png", ".svg", ".pdf")
 _NUMBERS: Final = (".csv", ".xlsx")
 _SCALE: Final = 2  # pixels of the picture for each of the chart's
@@ -100,11 +106,11 @@ def _sheet(spec: Mapping[str, Any]) -> Sheet:
     """Make a sheet of a chart's numbers, under its title and subtitle."""
     frame = _numbers(spec)
     rows = frame.rows(named=True)
-    known = [name for name in frame.columns if name in KNOWN]
+    known = [name for name in frame.columns if name in KNOWN_OF_TRENDS]
     rest = [
         Column(name, "text" if frame.schema[name] == pl.String else "amount", frame[name].to_list())
         for name in frame.columns
-        if name not in KNOWN
+        if name not in KNOWN_OF_TRENDS
     ]
     subtitle = spec["title"].get("subtitle", []) if isinstance(spec.get("title"), dict) else []
     lines = [subtitle] if isinstance(subtitle, str) else subtitle
@@ -147,5 +153,7 @@ def _numbers(spec: Mapping[str, Any]) -> pl.DataFrame:
     numbers = [name for name in frame.columns if name in _OURS or name.startswith("n_")]
     # One of ours has its groups' names, and texts for its tooltips beside the numbers; any other is kept whole.
     if {"group", "name"} <= widest and numbers:
-        frame = frame.select(pl.col("name").alias("group"), *numbers).sort("group", maintain_order=True)
+        frame = frame.select(pl.col("name").alias("group"), *numbers).sort(
+            "group", *("week",) * ("week" in numbers), maintain_order=True
+        )
     return frame

@@ -12,7 +12,8 @@ import polars as pl
 
 from bookings_analytics import schema
 from bookings_analytics.charts._table import read
-from bookings_analytics.notebook._columns import AMOUNTS, ENDS, KNOWN, of_shares, said, words
+from bookings_analytics.metrics.engines import lazy
+from bookings_analytics.notebook._columns import AMOUNTS, ENDS, known_in, of_shares, said, words
 from bookings_analytics.notebook.sheets import Sheet, columns_of
 from bookings_analytics.wording import (
     NONE,
@@ -23,6 +24,7 @@ from bookings_analytics.wording import (
     percent,
     points,
     points_span,
+    slope,
     span,
 )
 
@@ -119,16 +121,17 @@ def table(
         >>> table(rates.no_shows(outcomes).select("n_customers", "^no_show_rate(|_ci.*|_min|_max)$")).texts.row(0)
         ('2', '33%', '...% to ...%', '25% to 50%')
     """
-    read_table = read(rates, schema=KNOWN, needs=(), made_by="a function of rates", names=names, sort=sort)
+    known = known_in(lazy(rates).collect_schema().names())
+    read_table = read(rates, schema=known, needs=(), made_by="a function of rates", names=names, sort=sort)
     rows = read_table.rows
     by = " / ".join(noun(column, 1) for column in read_table.by)
     columns = {by: [row["name"] for row in rows]} if by else {}
-    shown = [name for name in rows[0] if name in KNOWN] if rows else []
+    shown = [name for name in rows[0] if name in known] if rows else []
     numbers: list[str] = []
     for name in shown:
         for heading, column in _column(name, rows, shown):
             columns[heading] = column
-            numbers += [heading] if KNOWN[name].is_numeric() else []
+            numbers += [heading] if known[name].is_numeric() else []
     texts = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
     marked = any(_MARK in text for each in columns.values() for text in each)
     note = _FEW_EFFECTIVE if marked and "n_effective_customers" in rows[0] else f"* of fewer than {schema.FEW}"
@@ -143,6 +146,8 @@ def base_of(table: Table) -> str:
     """Write of how many seats, waits, customers … a table speaks: ``1,204 seats in 4 cohorts.``; empty if not known."""
     rows = table.rows
     first = rows[0] if rows else {}
+    if {"limit_low", "rate", "n"} <= set(first):
+        return f"{sum(row['n'] or 0 for row in rows):,} {schema.TRENDS[first['rate']].unit}{table.of}."
     if {"difference", "rate", "n", "baseline_n"} <= set(first):
         facts = (schema.RATES | schema.PER_WEEK)[first["rate"]]
         return f"{sum((row['n'] or 0) + (row['baseline_n'] or 0) for row in rows):,} {facts.unit}{table.of}."
@@ -175,6 +180,8 @@ def _writer(base: str, rows: list[dict[str, Any]]) -> Callable[[float | None, fl
     """Choose how the two ends of an interval are written."""
     if base in schema.PER_WEEK:
         return lambda low, high: NONE if low is None else f"{amount(low)} to {amount(high)}"
+    if base == "slope":
+        return lambda low, high: NONE if low is None else f"{slope(low)} to {slope(high)}"
     if base != "difference":
         return span
     if rows[0].get("rate") in schema.PER_WEEK:
@@ -187,12 +194,12 @@ def _text(name: str, row: Mapping[str, Any]) -> str:
     if value is None:
         return NONE
     if not isinstance(value, float):
-        return f"{value:,}" if isinstance(value, int) else said(name, value)
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else said(name, value)
     if name.endswith("_h"):
         return f"{value:,.0f} h"
     share = of_shares(row)
-    if name == "difference":
-        return f"{points(value)} pp" if share else amount_change(value)
+    if name in {"difference", "slope"}:
+        return f"{(slope if name == 'slope' else points)(value)} pp" if share else amount_change(value)
     if name in AMOUNTS or (name in {"value", "baseline_value"} and not share):
         return f"{value:,.{AMOUNTS.get(name, 2)}f}" + _MARK * _few(name, row)
     return percent(value) + _MARK * _few(name, row)
