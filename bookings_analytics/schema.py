@@ -138,6 +138,10 @@ DATED: Final = pl.Schema(  # what class days add to outcomes; null without them,
         "canceled_days_before_max": pl.Int64(),  # null as well where no earlier fetch says since when
         "canceled_from": BOOKING_STATUS,  # what the booking was before it was canceled; null: never seen before
         "watched": pl.Boolean(),  # whether the customer was fetched before the class was over
+        "starts_at": TIMESTAMP,  # null unless a known time dates the class
+        "hour": pl.Int64(),  # of starts_at, local, 0 to 23
+        "canceled_after": TIMESTAMP,  # the customer's last fetch before the cancellation was seen; null: not canceled
+        "canceled_by": TIMESTAMP,  # the fetch that showed it
     }
 )
 
@@ -272,8 +276,9 @@ NO_SHOWS: Final = pl.Schema(
     }
 )
 
-CANCELLATIONS: Final = pl.Schema(  # of seats; late: on the class day
+CANCELLATIONS: Final = pl.Schema(  # of seats
     {
+        "deadline_h": pl.Float64(),  # late: canceled less than so many hours before the start; null: on the class day
         **_counts("n_customers", "n_attended", "n_no_show", "n_unrecorded"),
         **_counts("n_canceled", "n_late", "n_ambiguous", "n_undated"),  # ambiguous: late or not is not known
         **_rate("late_cancel_rate"),  # null where more than a twentieth is ambiguous or undated

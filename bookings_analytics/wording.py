@@ -18,7 +18,7 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")  
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~&$:@^]")
 _FATAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")  # as vl-convert ends at them
 _NUMBER: Final = re.compile(r"[+-]?\d+([.,]\d+)*%?")
-_DATED: Final = ("week", "weekday", "month", "class_day")
+_DATED: Final = ("week", "weekday", "month", "class_day", "hour")
 _LABEL_WIDTH: Final = 30  # characters; longer labels go on in a further line
 _NOUNS: Final = {"class_id": ("class", "classes"), "class_slot_id": ("class slot", "class slots")}
 POSITIONS: Final = {  # what a position in the funnel means
@@ -123,9 +123,11 @@ def noun(column: str, n: int) -> str:
 
 
 def label(value: object, column: str = "") -> str:
-    """Write a value of a group column as text; a class without a date is "not dated"."""
+    """Write a value of a group column as text; a class without a date is "not dated", hour 18 is "18:00"."""
     if value is None:
         return "not dated" if column in _DATED else "(none)"
+    if column == "hour" and isinstance(value, int):
+        return f"{value:02}:00"
     return cleaned(str(value)) or "(empty)"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -230,3 +230,157 @@ def test_groups_are_compared_by_their_rates_of_cancellations(rate: str) -> None:
             rate,
             by="class_id",
         )
+
+
+DEADLINE = timedelta(hours=12)
+
+
+def timed_outcomes(watched: Watched) -> pl.DataFrame:
+    return outcomes_of(watched, known=watched.truth.select("class_slot_id", "starts_at", studio=pl.lit("s")))
+
+
+def late_by_the_clock(watched: Watched, outcomes: pl.DataFrame, deadline: timedelta) -> tuple[int, int]:
+    """Count, one by one, the counted cancellations that truly came later than the deadline, and the seats held."""
+    true = dict(watched.bookings.select("booking_id", "canceled_at").iter_rows())
+    starts = dict(watched.truth.select("class_slot_id", "starts_at").iter_rows())
+    late = held = 0
+    for each in outcomes.iter_rows(named=True):
+        if not each["watched"]:
+            continue
+        held += each["outcome"] in HELD
+        if each["outcome"] == "canceled" and str(each["canceled_from"]).startswith("BOOKED"):
+            late += true[each["booking_id"]] > starts[each["class_slot_id"]] - deadline
+    return late, held
+
+
+@pytest.mark.filterwarnings("ignore:.* class slots have a known time")
+@pytest.mark.parametrize("looks", [nightly(), nightly(12), THREE], ids=["nightly", "noon", "three looks"])
+@pytest.mark.parametrize("deadline", [timedelta(hours=2), DEADLINE, timedelta(days=2)], ids=str)
+def test_the_bounds_of_a_deadline_hold_the_truth(looks: list[timedelta], deadline: timedelta) -> None:
+    watched = watch(looks, spread=timedelta(0), customers=200, moved=0.0)
+    outcomes = timed_outcomes(watched)
+    found = ba.cancellations(outcomes, deadline=deadline).row(0, named=True)
+    late, held = late_by_the_clock(watched, outcomes, deadline)
+    assert held > 500
+    assert sum(found[f"n_{name}"] for name in HELD) == held
+    assert found["n_late"] <= late <= found["n_late"] + found["n_ambiguous"]
+    assert found["n_undated"] == 0
+    assert found["late_cancel_rate_min"] <= late / (late + held) <= found["late_cancel_rate_max"]
+    assert found["deadline_h"] == deadline / timedelta(hours=1)
+
+
+def test_hourly_looks_tell_the_rate_of_a_deadline() -> None:
+    hourly = [timedelta(hours=hour) for hour in range(24)]
+    watched = watch(hourly, days=24, customers=60, per_day=4, spread=timedelta(0), moved=0.0)
+    outcomes = timed_outcomes(watched)
+    found = ba.cancellations(outcomes, deadline=timedelta(days=2)).row(0, named=True)
+    late, held = late_by_the_clock(watched, outcomes, timedelta(days=2))
+    assert late > 20
+    assert found["late_cancel_rate"] == pytest.approx(late / (late + held), abs=0.01)
+    assert found["unused_rate"] is not None
+
+
+START = datetime(2026, 5, 4, 16, tzinfo=UTC)
+
+
+def timed_row(outcome: str, after: float | None = None, by: float | None = None, **values: Any) -> dict[str, Any]:
+    """Make an outcome whose cancellation was seen between two looks, so many hours before the class."""
+    times = {"canceled_after": after, "canceled_by": by}
+    seen = {name: None if hours is None else START - timedelta(hours=hours) for name, hours in times.items()}
+    return row(outcome, 0, 9, **{"starts_at": START, **seen, **values})
+
+
+def timed_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema={name: OUTCOMES[name] for name in timed_row("attended")})
+
+
+TIMED_SEATS = [timed_row(outcome) for outcome in HELD]
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [
+        ([timed_row("canceled", 12, 2)], {"n_canceled": 1, "n_late": 1}),
+        ([timed_row("canceled", 11, -20)], {"n_canceled": 1, "n_late": 1}),
+        ([timed_row("canceled", 12.01, 11.99)], {"n_canceled": 1, "n_ambiguous": 1}),
+        ([timed_row("canceled", 30, 12)], {"n_canceled": 1}),
+        ([timed_row("canceled", 30, 20)], {"n_canceled": 1}),
+        ([timed_row("canceled", 5, 4, starts_at=None)], {"n_canceled": 1, "n_undated": 1}),
+        ([timed_row("canceled", 5, 4, starts_at=None, **UNDATED)], {"n_canceled": 1, "n_undated": 1}),
+        ([timed_row("canceled", 5, 4, **BEFORE_THE_FIRST_LOOK)], {}),
+        ([timed_row("canceled", 5, 4, starts_at=None, **BEFORE_THE_FIRST_LOOK)], {}),
+        ([timed_row("canceled", 5, 4, canceled_from="WAITING_LIST")], {}),
+        ([timed_row("attended", starts_at=None)], {}),
+        ([timed_row("attended", **BEFORE_THE_FIRST_LOOK)], {}),
+        ([timed_row("upcoming"), timed_row("lost")], {}),
+    ],
+)
+def test_what_counts_against_a_deadline(engine: Engine, rows: list[dict[str, Any]], counts: dict[str, int]) -> None:
+    result = engine.polars(ba.cancellations(engine.frame(timed_frame(rows + TIMED_SEATS)), deadline=DEADLINE))
+    assert result.schema.names() == CANCELLATIONS.names()
+    found = result.row(0, named=True)
+    kinds = ("n_canceled", "n_late", "n_ambiguous", "n_undated")
+    assert {kind: found[kind] for kind in kinds} == dict.fromkeys(kinds, 0) | counts
+    assert [found[f"n_{name}"] for name in HELD] == [1, 1, 1]
+    assert found["deadline_h"] == 12
+
+
+hours = st.one_of(st.none(), st.integers(-30, 60))
+
+
+@given(
+    st.lists(
+        st.builds(
+            timed_row,
+            st.sampled_from([*HELD, "canceled", "upcoming"]),
+            hours,
+            hours,
+            customer_id=st.integers(1, 4),
+            watched=st.sampled_from([True, True, False, None]),
+            last_day=st.sampled_from([DAY, DAY, None]),
+            starts_at=st.sampled_from([START, START, None]),
+            canceled_from=st.sampled_from([None, "BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED", "WAITING_LIST"]),
+        ),
+        max_size=30,
+    ),
+    st.sampled_from([0, 1, 12, 48]),
+)
+@settings(max_examples=60)
+def test_rates_against_a_deadline_are_those_of_rows_counted_one_by_one(rows: list[dict[str, Any]], notice: int) -> None:
+    rows = [*rows, timed_row("attended")]
+    deadline = timedelta(hours=notice)
+    late = ambiguous = undated = held = 0
+    for each in rows:
+        dated = each["last_day"] is not None
+        held += each["outcome"] in HELD and bool(each["watched"]) and dated and each["starts_at"] is not None
+        seat = (each["canceled_from"] or "").startswith("BOOKED")
+        if each["outcome"] != "canceled" or not seat or (dated and not each["watched"]):
+            continue
+        after, by, start = each["canceled_after"], each["canceled_by"], each["starts_at"]
+        if start is None or after is None:
+            undated += 1
+        elif after >= start - deadline:
+            late += 1
+        elif by is not None and start - deadline < by:
+            ambiguous += 1
+    found = ba.cancellations(timed_frame(rows), deadline=deadline).row(0, named=True)
+    assert [found[f"n_{kind}"] for kind in ("late", "ambiguous", "undated")] == [late, ambiguous, undated]
+    assert sum(found[f"n_{name}"] for name in HELD) == held
+    unknown = ambiguous + undated
+    assert found["late_cancel_rate_max"] == pytest.approx((late + unknown) / (late + unknown + held))
+    told = unknown * 20 <= late + unknown
+    assert found["late_cancel_rate"] == pytest.approx(late / (late + held) if told else None)
+
+
+@pytest.mark.parametrize("deadline", [12, timedelta(seconds=-1), "12h"])
+def test_a_deadline_that_is_none_is_refused(deadline: Any) -> None:
+    with pytest.raises(ValueError, match=r"deadline is .*: pass a timedelta from 0, such as timedelta\(hours=12\)"):
+        ba.cancellations(timed_frame(TIMED_SEATS), deadline=deadline)
+
+
+def test_outcomes_without_starts_are_refused() -> None:
+    unknown = timed_frame([timed_row("attended", starts_at=None)])
+    for frame_without in (unknown, frame(SEATS)):
+        with pytest.raises(ValueError, match=r"the outcomes carry no starts_at.*known=archive\.slots\(\)"):
+            ba.cancellations(frame_without, deadline=DEADLINE)
+    assert ba.cancellations(unknown.clear(), deadline=DEADLINE)["n_late"].item() == 0

@@ -276,7 +276,7 @@ def test_a_late_cancel_rate_that_is_not_known_has_a_band_of_what_it_may_be() -> 
     assert rows_of(spec) == ["trial", "corporate", "nobody"]
     assert rows["corporate"]["bounds"] == "3% to 20%"
     assert rows["nobody"]["note"] == "no seat in a completed class"
-    assert "Not counted: 40 cancellations that may have been on the class day or before." in spec["description"]
+    assert "Not counted: 40 cancellations that may have been on the class day or earlier." in spec["description"]
     assert "trial: 10% (7% to 15%)" in spec["description"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -15,6 +15,9 @@ from watched_classes import ZONE, Watched, nightly, watch
 
 import bookings_analytics as ba
 from bookings_analytics import schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = timedelta(days=1)
 Log: TypeAlias = tuple[list[dict[str, Any]], dict[int, list[datetime]]]  # a change log, and each customer's looks
@@ -128,6 +131,48 @@ def test_known_times_win_and_a_contradiction_is_told() -> None:
     assert moved.filter(pl.col("dated_by") == "known", class_day=pl.col("day") + 3 * DAY).height > 100
     with pytest.raises(ValueError, match="give it times with a time zone"):
         dated(watched, known=known.with_columns(pl.col("starts_at").dt.replace_time_zone(None)))
+
+
+@pytest.mark.parametrize(("n_wrong", "n_warnings"), [(0, 0), (1, 0), (2, 1)])
+def test_the_share_of_known_times_that_the_fetches_confirm_is_printed(
+    n_wrong: int, n_warnings: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = watch(nightly())
+    sure = dated(watched).drop_nulls("starts_before").head(150)["class_slot_id"]
+    times = watched.truth.filter(pl.col("class_slot_id").is_in(sure.implode()))
+    times = times.with_row_index().with_columns(
+        starts_at=pl.when(pl.col("index") < n_wrong).then(pl.col("starts_at") + 3 * DAY).otherwise("starts_at")
+    )
+    known = times.select(studio=pl.lit("s"), class_slot_id="class_slot_id", starts_at="starts_at")
+    capsys.readouterr()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        days = dated(watched, known=known)
+    share = f"{(150 - n_wrong) / 150:.1%}"
+    printed = f"{150 - n_wrong} of 150 known times ({share}) lie inside what the fetches say.\n"
+    assert capsys.readouterr().out == printed
+    assert [str(each.message).partition(":")[0] for each in said] == [
+        f"{n_wrong} class slots have a known time that the fetches exclude; the known time was taken"
+    ] * n_warnings
+    assert (days["dated_by"] == "known").sum() == 150
+
+
+def test_a_slot_without_a_time_is_not_known_and_a_frame_of_none_changes_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    watched = watch(nightly())
+    unknown = watched.truth.select(
+        studio=pl.lit("s"), class_slot_id="class_slot_id", starts_at=pl.lit(None, schema.TIMESTAMP)
+    )
+    without = dated(watched)
+    for known in (unknown, schema.SLOTS.to_frame(), schema.SLOTS.to_frame().lazy()):
+        assert dated(watched, known=known).equals(without)
+    assert capsys.readouterr().out == ""
+
+
+def test_known_times_of_an_archive_without_bookings_date_nothing(tmp_path: Path) -> None:
+    archive = ba.Archive(tmp_path)
+    assert archive.class_days(timezone=ZONE, known=archive.slots()).equals(schema.CLASS_DAYS.to_frame())
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,41 @@ def test_both_or_neither_are_given_and_they_belong_together() -> None:
         ba.classify(watched.history, class_days=days)
     with pytest.raises(ValueError, match="the class days have no studio 's'"):
         ba.classify(watched.history, class_days=days.with_columns(studio=pl.lit("nord")), fetches=watched.fetches)
+
+
+def test_known_starts_and_hours_are_those_of_the_timetable_and_nobody_elses() -> None:
+    watched = watch(nightly(), moved=0.0, days=40)
+    some = watched.truth.filter(pl.col("class_slot_id") % 3 > 0)
+    known = some.select("class_slot_id", "starts_at", studio=pl.lit("s"))
+    outcomes = outcomes_of(watched, known=known).join(some, on="class_slot_id", how="left", suffix="_true")
+    assert outcomes["starts_at"].equals(outcomes["starts_at_true"], check_names=False)
+    local = outcomes["starts_at_true"].dt.convert_time_zone(ZONE).dt.hour().cast(pl.Int64)
+    assert outcomes["hour"].equals(local, check_names=False)
+    assert 0 < outcomes["hour"].null_count() < outcomes.height
+    assert outcomes_of(watched)["hour"].null_count() == outcomes.height
+
+
+def test_rates_group_by_the_hour_and_label_it() -> None:
+    watched = watch(nightly(), moved=0.0, days=40)
+    known = watched.truth.select("class_slot_id", "starts_at", studio=pl.lit("s"))
+    rates = ba.no_shows(outcomes_of(watched, known=known), by="hour")
+    assert rates["hour"].to_list() == sorted(rates["hour"])
+    assert set(rates["hour"]) <= set(range(24))
+    assert "06:00: " in str(ba.charts.no_shows(rates.head(3)).description)
+
+
+@pytest.mark.parametrize("looks", [nightly(), nightly(12), [timedelta(hours=hour) for hour in (4, 12, 18)]])
+def test_a_cancellation_lies_between_its_two_looks(looks: list[timedelta]) -> None:
+    watched = watch(looks, failed=0.05)
+    outcomes = outcomes_of(watched).join(watched.bookings.select("booking_id", "canceled_at"), on="booking_id")
+    canceled = outcomes.filter(pl.col("booking_status") == "CANCELED")
+    seen = canceled.filter(pl.col("canceled_from").is_not_null())  # else the look before may not have shown it at all
+    assert seen.height > 100
+    assert seen["canceled_after"].null_count() == 0
+    assert seen.filter(~pl.col("canceled_at").is_between("canceled_after", "canceled_by", closed="right")).is_empty()
+    looked = watched.fetches.filter(outcome="ok").select("customer_id", "fetched_at")
+    for name in ("canceled_after", "canceled_by"):
+        known = seen.select("customer_id", fetched_at=name)
+        assert known.join(looked, on=["customer_id", "fetched_at"], how="anti").is_empty()
+    others = outcomes.filter(pl.col("booking_status") != "CANCELED")
+    assert others.select(pl.col("canceled_after", "canceled_by").null_count()).row(0) == (others.height,) * 2

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bookings_analytics.charts._style import finish, title, top
 from bookings_analytics.wording import SPELLED_OUT, interval, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import altair as alt
 
     from bookings_analytics.charts._rows import Rows
@@ -21,6 +19,7 @@ def dots(
     *,
     color: str,
     bounds: tuple[str, str] | None = None,
+    whatever: str = "",
     heading: str,
     base: str,
     reading: str,
@@ -32,6 +31,7 @@ def dots(
         rate: The field of the dot; those of its interval follow from its name.
         color: The color of all marks.
         bounds: The fields of the band's two ends, which each row's ``bounds`` says in words; None draws none.
+        whatever: What the band allows for, as in "whatever happened in unrecorded seats".
         heading: What the chart shows.
         base: Of what and of how many.
         reading: What its marks mean.
@@ -42,7 +42,10 @@ def dots(
     if len(rated) > SPELLED_OUT:
         finding = f"From {spread(rated, rate)}."
     else:
-        finding = " ".join(f"{row['name']}: {interval(row, rate)}{_within(row) if bounds else ''}." for row in rated)
+        within = (f", {row['bounds']} {whatever}" if bounds else "" for row in rated)
+        finding = " ".join(
+            f"{row['name']}: {interval(row, rate)}{band}." for row, band in zip(rated, within, strict=True)
+        )
     layers = [
         *([rows.band(*bounds, color=color)] if bounds else []),
         rows.line(f"{rate}_ci_low", f"{rate}_ci_high", color=color),
@@ -51,7 +54,3 @@ def dots(
     ]
     described = f"{heading}. {base} {finding or 'No rate could be computed.'}"
     return finish(layers, title=title(heading, base, reading), description=described, **rows.size)
-
-
-def _within(row: Mapping[str, Any]) -> str:
-    return f", {row['bounds']} whatever happened in unrecorded seats"

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 14  # days that the API looks ahead
 _NAMED: Final = 0.02  # shares from here on are written above their bars
+_WIDE: Final = 413  # pixels from which labels of neighboring bars do not touch
 _UNKNOWN: Final = _LONGEST + 2  # where the bar of cancellations without a day stands: a gap away from the days
 
 
 def cancellations(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of each group's seats was canceled on the class day, with its interval.
+    """Draw which share of each group's seats was canceled late, with its interval.
 
-    Where the day of too many cancellations is not known, a band shows between what the share lies.
+    Late is on the class day, or after the deadline that the rates were computed with. Where it is not known of too many
+    cancellations, a band shows between what the share lies.
 
     Args:
         rates: What `bookings_analytics.cancellations` returns.
@@ -72,7 +74,8 @@ def cancellations(
         names=names,
         sort=sort,
     )
-    heading = f"Seats canceled on the class day{table.per}"
+    late, unknown_are = _late(table.rows[0].get("deadline_h") if table.rows else None)
+    heading = f"Seats canceled {late}{table.per}"
     if not table.rows:
         return nothing(heading)
     for row in table.rows:
@@ -86,14 +89,14 @@ def cancellations(
             row["note"] = "no seat in a completed class"
     bands = any(row["unknown"] for row in table.rows)
     seats, unknown = sum(row["of"] for row in table.rows), sum(row["unknown"] for row in table.rows)
-    base = f"{counted(seats, 'seat')} held or canceled on the class day{table.of}.{table.period}"
+    base = f"{counted(seats, 'seat')} held or canceled {late}{table.of}.{table.period}"
     if unknown:
-        base += f" Not counted: {counted(unknown, 'cancellation')} that may have been on the class day or before."
+        base += f" Not counted: {counted(unknown, 'cancellation')} that may have been {late} or earlier."
     rows = Rows(
         table,
         tooltip={
-            "canceled on the class day": "told",
-            "whatever the unknown days were": "bounds",
+            f"canceled {late}": "told",
+            unknown_are: "bounds",
             "not known": "unknown",
         },
         columns={"late": "late", "seats": "n"} | ({"not known": "unknown"} if bands else {}),
@@ -103,10 +106,18 @@ def cancellations(
         rate,
         color=LATE,
         bounds=(f"{rate}_min", f"{rate}_max") if bands else None,
+        whatever=unknown_are,
         heading=heading,
         base=base,
-        reading="Thin line: confidence interval." + " Pale band: whatever the unknown days were." * bands,
+        reading="Thin line: confidence interval." + f" Pale band: {unknown_are}." * bands,
     )
+
+
+def _late(deadline_h: float | None) -> tuple[str, str]:
+    """Write when a late cancellation was, and what its band allows for."""
+    if deadline_h is None:
+        return "on the class day", "whatever the unknown days were"
+    return f"less than {deadline_h:g} h before the class", "whatever the unknown times were"
 
 
 def cancellation_notice(
@@ -146,6 +157,7 @@ def cancellation_notice(
         lines = group.split("\n")
         labels.append({"label": lines, "y": place + 0.55, "n": f"{n:,}", "base": place + 0.9})
         known = {row["days_before"]: row["share"] or 0 for row in own}
+        apart = _apart(known)
         soon = f"{percent(known.get(0, 0))} on the class day, {percent(known.get(1, 0))} the day before"
         each.append(f"{own[0]['name']}: {soon}, {percent(known.get(None, 0))} on a day that is not known.")
         for row in own:
@@ -160,6 +172,7 @@ def cancellation_notice(
                     "when": "not known" if day is None else "on the class day" if day == 0 else f"{day} days before",
                     "told": f"{percent(row['share'])}, {row['n']:,} of {n:,}",
                     "percent": percent(row["share"]) if (row["share"] or 0) >= _NAMED else "",
+                    "apart": day in apart,
                     "color": LATE if day == 0 else QUIET if day is not None else "white",
                 }
             )
@@ -188,7 +201,10 @@ def cancellation_notice(
         chart.mark_bar(size=14, stroke=QUIET, strokeWidth=0.7).encode(
             y2=alt.Y2("base:Q"), tooltip=tooltip, color=alt.Color("color:N", scale=None)
         ),
-        chart.mark_text(dy=-6, fontSize=10, color=INK).encode(text=alt.Text("percent:N")),
+        chart.mark_text(dy=-6, fontSize=10, color=INK).encode(
+            text=alt.Text("percent:N"),
+            opacity=alt.condition(f"width >= {_WIDE} || datum.apart", alt.value(1), alt.value(0)),
+        ),
         named.mark_rule(color=QUIET, strokeWidth=0.7).encode(y=alt.Y("base:Q")),
         named.mark_text(align="right", dx=-8, color=INK, fontSize=12).encode(text=alt.Text("label:N"), x=x_pixel(0)),
         named.mark_text(align="right", dx=right, **SMALL).encode(text=alt.Text("n:N"), x=right_edge()),
@@ -205,3 +221,12 @@ def cancellation_notice(
         width=max(300, round(WIDTH - 6.4 * (widest + len("cancellations") + 3))),
         height=max(44, 90 if len(groups) == 1 else 54) * len(groups),
     )
+
+
+def _apart(shares: Mapping[int | None, float]) -> set[int | None]:
+    """Choose the days whose labels stay on a narrow chart: the largest shares first, none beside another."""
+    chosen: set[int | None] = set()
+    for day in sorted(shares, key=lambda day: shares[day], reverse=True):
+        if day is None or not {day - 1, day + 1} & chosen:
+            chosen.add(day)
+    return chosen

@@ -94,6 +94,7 @@ def no_shows(
         "no_show_rate",
         color=NO_SHOW,
         bounds=("no_show_rate_bounds_low", "no_show_rate_bounds_high") if bands else None,
+        whatever="whatever happened in unrecorded seats",
         heading=heading,
         base=base,
         reading="Thin line: confidence interval." + BAND * bands,

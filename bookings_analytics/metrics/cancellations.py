@@ -1,47 +1,42 @@
 """Seats given up: how many on the class day, and how many days before the others were.
 
-Only outcomes with class days (`classify` with ``class_days=`` and ``fetches=``) can answer. Counted are cancellations
-of a booking that was seen with a seat before; waits given up, and bookings made and canceled between two fetches, are
-not.
-
-========= ============================================================================================
-late      canceled on the class day: at most 0 days before it
-ambiguous between two fetches of which one lies before the class day, so perhaps on it
-undated   the class's day, or since when it was canceled, is not known; the class is not still to come
-========= ============================================================================================
-
-Days are those between two closed nights, as `class_days` counts them.
+Only outcomes with class days (`classify` with ``class_days=`` and ``fetches=``) can answer.
+`bookings_analytics.metrics.seats_given_up` defines what counts, and what is late.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import narwhals as nw
 
-from bookings_analytics.metrics.clustering import Measure, clustered_totals, effective_columns
-from bookings_analytics.metrics.engines import aggregate, count, like, rows_of
+from bookings_analytics.metrics.clustering import clustered_totals, effective_columns
+from bookings_analytics.metrics.engines import aggregate, count, like
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
-from bookings_analytics.schema import API_WINDOW, CANCELLATION_NOTICE, CANCELLATIONS, CUSTOMER_KEY, SEAT_STATUSES
+from bookings_analytics.metrics.seats_given_up import (
+    HELD,
+    KINDS,
+    LATE,
+    LEAST,
+    MOST,
+    UNUSED,
+    check_days,
+    counts_of_seats,
+    flags,
+    where_known,
+)
+from bookings_analytics.schema import API_WINDOW, CANCELLATION_NOTICE, CANCELLATIONS, CUSTOMER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
 
-LATE: Final = Measure("n_late", "_late_or_held")
-UNUSED: Final = Measure("_late_or_no_show", "_late_or_recorded")
-AT_MOST_UNKNOWN: Final = 20  # a rate is null where more than one in so many possibly late cancellations is not known
-_HELD: Final = ("n_attended", "n_no_show", "n_unrecorded")
-KINDS: Final = ("n_canceled", "n_late", "n_ambiguous", "n_undated")
-_NEEDED: Final = (
-    *("outcome", "class_slot_status", "visible", "first_day", "last_day"),
-    *("canceled_days_before_min", "canceled_days_before_max", "canceled_from", "watched"),
-)
+_HOUR: Final = timedelta(hours=1)
 _DAYS: Final = range(API_WINDOW.days + 1)
-
-_LEAST, _MOST = nw.col("canceled_days_before_min"), nw.col("canceled_days_before_max")
 
 
 def cancellations(
@@ -50,8 +45,11 @@ def cancellations(
     *,
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
+    deadline: timedelta | None = None,
 ) -> IntoFrameT:
-    """Compute which share of each group's seats was canceled on the class day, and which share stayed unused.
+    """Compute which share of each group's seats was canceled late, and which share stayed unused.
+
+    Late is on the class day or, with a deadline, less than that before the class's known start.
 
     Args:
         outcomes: One row per studio, customer and class slot, with class days: what `classify` returns when given
@@ -61,6 +59,9 @@ def cancellations(
         by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
             cohorts counts in each.
         confidence: Nominal coverage of the intervals.
+        deadline: How long before the start a cancellation is late, such as ``timedelta(hours=12)``, where the outcomes
+            have known starts: late if the last fetch with the seat was not before start - deadline, ambiguous if only
+            the fetch that showed the cancellation was after it. None: on the class day.
 
     Returns:
         One row per group: its columns, then CANCELLATIONS of `bookings_analytics.schema`, sorted by group.
@@ -68,15 +69,15 @@ def cancellations(
         (late + no_show) / (late + attended + no_show). ``late_cancel_rate_min`` takes ambiguous and undated
         cancellations as canceled in time, ``late_cancel_rate_max`` as late. Both rates and their intervals are null
         where these exceed a twentieth of late, ambiguous and undated together. In neither part are held seats whose
-        class has no day, classes that were over when the customer was first fetched, and classes still to come.
-        ``n_customers`` held a seat or canceled one. ``*_ci_*``: Wilson with the effective sample size of seats
-        clustered by customer and by slot or day (see `bookings_analytics.metrics.intervals`).
+        class has no day (with a deadline: no known start), classes that were over when the customer was first fetched,
+        and classes still to come. ``n_customers`` held a seat or canceled one. ``*_ci_*``: Wilson with the effective
+        sample size of seats clustered by customer and by slot or day (see `bookings_analytics.metrics.intervals`).
 
     Raises:
         CohortError: The cohorts do not fit the outcomes.
         TypeError: The two frames are on different engines.
-        ValueError: The outcomes carry no class days, ``by`` names no column or an ambiguous one, or the confidence is
-            not between 0 and 1.
+        ValueError: The outcomes carry no class days (with a deadline: no known starts), ``by`` names no column or an
+            ambiguous one, the confidence is not between 0 and 1, or the deadline is no timedelta from 0.
 
     Example:
         >>> from datetime import date
@@ -98,18 +99,21 @@ def cancellations(
         >>> ba.cancellations(outcomes).select("n_canceled", "n_late", "late_cancel_rate", "unused_rate").row(0)
         (2, 1, 0.33..., 0.66...)
     """
+    if deadline is not None and (not isinstance(deadline, timedelta) or deadline < timedelta(0)):
+        raise ValueError(f"deadline is {deadline!r}: pass a timedelta from 0, such as timedelta(hours=12).")
     bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATIONS)
-    check_days(bookings)
-    sums = {name: nw.col(name).sum() for name in (*_HELD, *KINDS, "_held")}
+    check_days(bookings, starts=deadline is not None)
+    sums = {name: nw.col(name).sum() for name in (*HELD, *KINDS, "_held")}
     sums["n_customers"] = count(nw.col("n_canceled") + nw.col("_held") > 0)
     totals = (
-        clustered_totals(bookings, groups, counts_of_seats, [LATE, UNUSED], sums)
+        clustered_totals(bookings, groups, partial(counts_of_seats, deadline=deadline), [LATE, UNUSED], sums)
         .with_columns(_unknown=nw.sum_horizontal("n_ambiguous", "n_undated"))
         .with_columns(
             _perhaps_late=nw.sum_horizontal("n_late", "_unknown"),
             _perhaps_of=nw.sum_horizontal("_late_or_held", "_unknown"),
         )
         .with_columns(
+            deadline_h=nw.lit(None if deadline is None else deadline / _HOUR, nw.Float64),
             late_cancel_rate_min=share(nw.col("n_late"), nw.col("_late_or_held")),
             late_cancel_rate_max=share(nw.col("_perhaps_late"), nw.col("_perhaps_of")),
             **effective_columns(LATE),
@@ -170,8 +174,8 @@ def cancellation_notice(
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATION_NOTICE)
     check_days(bookings)
-    day = nw.when(_MOST == _LEAST).then(_MOST).otherwise(nw.when(_MOST <= 0).then(nw.lit(0)))
-    canceled = bookings.with_columns(_flags()).with_columns(_day=nw.when(nw.col("_canceled") == 1).then(day))
+    day = nw.when(MOST == LEAST).then(MOST).otherwise(nw.when(MOST <= 0).then(nw.lit(0)))
+    canceled = bookings.with_columns(flags()).with_columns(_day=nw.when(nw.col("_canceled") == 1).then(day))
     last = _DAYS[-1]
     kinds = {f"_n({n})": count(nw.col("_day") == n) for n in _DAYS[:-1]}
     kinds |= {f"_n({last})": count(nw.col("_day") >= last), "_n": count(nw.col("_canceled") == 1)}
@@ -194,72 +198,3 @@ def cancellation_notice(
         .with_columns(share=share(nw.col("n"), nw.col("_n")))
     )
     return like(outcomes, groups.ordered(result, CANCELLATION_NOTICE, then=["_place"]))
-
-
-def counts_of_seats(bookings: nw.LazyFrame[Any], key: Sequence[str]) -> nw.LazyFrame[Any]:
-    """Count held and canceled seats of the rows of each key, and what the rates of cancellations add up from them."""
-    marked = bookings.with_columns(_flags())
-    canceled, held = nw.col("_canceled") == 1, nw.col("_counts") == 1
-    kinds = {name: count(held & (nw.col("outcome") == name.removeprefix("n_"))) for name in _HELD}
-    kinds |= {
-        "n_canceled": count(canceled),
-        "n_late": count(canceled & (_MOST <= 0)),
-        "n_ambiguous": count(canceled & (_LEAST <= 0) & (_MOST > 0)),
-        "n_undated": count(canceled & _MOST.is_null()),
-    }
-    return (
-        aggregate(marked, key, kinds)
-        .with_columns(
-            _recorded=nw.sum_horizontal("n_attended", "n_no_show"),
-            _late_or_no_show=nw.sum_horizontal("n_late", "n_no_show"),
-        )
-        .with_columns(
-            _held=nw.sum_horizontal("_recorded", "n_unrecorded"),
-            _late_or_recorded=nw.sum_horizontal("n_late", "_recorded"),
-        )
-        .with_columns(_late_or_held=nw.sum_horizontal("n_late", "_held"))
-    )
-
-
-def _flags() -> list[nw.Expr]:
-    """Mark rows whose class has days and was not over at the customer's first look, and cancellations that count."""
-    bracketed = ~nw.col("first_day").is_null() & ~nw.col("last_day").is_null()
-    watched = nw.col("watched").fill_null(value=False)
-    given_up = (nw.col("outcome") == "canceled") & nw.col("canceled_from").is_in(SEAT_STATUSES)
-    to_come = (nw.col("class_slot_status") == "PLANNED") & nw.col("visible")  # where a seat would be upcoming
-    return [
-        nw.when(bracketed & watched).then(1).otherwise(0).alias("_counts"),
-        nw.when(given_up & (watched | (~bracketed & ~to_come))).then(1).otherwise(0).alias("_canceled"),
-    ]
-
-
-def check_days(bookings: nw.LazyFrame[Any]) -> None:
-    """Refuse outcomes without class days, of which every count would be 0.
-
-    Raises:
-        ValueError: They carry none.
-    """
-    names = bookings.collect_schema().names()
-    missing = [name for name in _NEEDED if name not in names]
-    if not missing:
-        seen = [nw.col("outcome").count(), nw.col("last_day").count(), nw.col("canceled_from").count()]
-        for rows, days, canceled in rows_of(bookings.select(*seen)):
-            missing = ["class days"] if rows and not days and not canceled else []
-    if missing:
-        raise ValueError(
-            f"the outcomes carry no {', '.join(missing)}: when seats were canceled is known from class days alone. "
-            "Pass classify(history, class_days=class_days(…), fetches=fetches), or archive.outcomes(class_days=…)."
-        )
-
-
-def where_known(totals: nw.LazyFrame[Any], *names: str) -> nw.LazyFrame[Any]:
-    """Null columns of groups in which more than a twentieth of the possibly late cancellations is not known to be.
-
-    Args:
-        totals: One row per group, with ``n_late``, ``n_ambiguous`` and ``n_undated``.
-        names: The columns.
-    """
-    totals = totals.with_columns(_unknown=nw.sum_horizontal("n_ambiguous", "n_undated"))
-    totals = totals.with_columns(_perhaps_late=nw.sum_horizontal("n_late", "_unknown"))
-    known = nw.col("_unknown") * AT_MOST_UNKNOWN <= nw.col("_perhaps_late")
-    return totals.with_columns(**{name: nw.when(known).then(nw.col(name)) for name in names})

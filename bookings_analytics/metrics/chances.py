@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, cast
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.class_days import looks_of, sightings
 from bookings_analytics.metrics.engines import lazy, like
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.hours import Hours
 from bookings_analytics.metrics.intervals import Rate, with_rates
 from bookings_analytics.metrics.outcomes import classify
+from bookings_analytics.metrics.sightings import looks_of, sightings
 from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
 from bookings_analytics.schema import API_WINDOW, CLASS_DAYS, CUSTOMER_KEY, PLACE_KEY, SLOT_KEY, WAITLIST_CHANCES
 

@@ -19,18 +19,18 @@ witnesses agree, or in a quiet studio, in which no booking ends early.
 
 from __future__ import annotations
 
-import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.metrics.hours import Hours, opening_hours
-from bookings_analytics.schema import API_WINDOW, BOOKINGS, CLASS_DAYS, CUSTOMER_KEY, FETCHES, SLOT_KEY
+from bookings_analytics.metrics.known_times import warn, with_known
+from bookings_analytics.metrics.sightings import eager, look_beside, looks_of, sightings
+from bookings_analytics.schema import API_WINDOW, BOOKINGS, CLASS_DAYS, FETCHES, SLOT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from narwhals.typing import IntoFrame
 
@@ -62,13 +62,18 @@ def class_days(
         opens: Local time before which no class begins, "05:00" or ``{studio: "06:30"}``.
         closes: Local time after which no class ends, "24:00" or ``{studio: "23:00"}``.
         known: Times from elsewhere, a timetable say: ``studio``, ``class_slot_id`` and ``starts_at`` with a time zone.
-            They win over what the fetches say.
+            They win over what the fetches say; a slot whose time is null is not known. The share of them that lies
+            inside what the fetches say is printed.
 
     Returns:
         CLASS_DAYS of `bookings_analytics.schema`, in polars: one row per studio and slot, sorted by them.
 
     Raises:
         ValueError: A studio has no time zone or hours, or one that does not exist.
+
+    Warns:
+        UserWarning: More than a hundredth of the known times lie outside what the fetches say, or slots were seen at
+            times that exclude each other.
 
     Example:
         >>> from datetime import datetime, timedelta, timezone
@@ -112,79 +117,15 @@ def class_days_of(
     Raises:
         ValueError: A studio has no time zone or hours, or one that does not exist.
     """
-    slots = _pooled([_of_customers(_eager(history, _NEEDED), looks_of(fetches)) for history, fetches in parts])
+    slots = _pooled([_of_customers(eager(history, _NEEDED), looks_of(fetches)) for history, fetches in parts])
     hours = opening_hours(slots["studio"].unique().sort(), timezone, opens, closes)
     of_studios = slots.group_by("studio", maintain_order=True)
     dated = pl.concat([CLASS_DAYS.to_frame(), *(_dated(part, hours[str(studio)]) for (studio,), part in of_studios)])
     if known is not None:
-        dated = _with_known(dated, _eager(known, [*SLOT_KEY, "starts_at"]), hours)
-    _warn(dated.filter(pl.col("starts_after") > pl.col("starts_before")), "were seen at times that exclude each other")
+        shown_from = slots.select(*SLOT_KEY, shown_from=pl.col("c") - API_WINDOW)
+        dated = with_known(dated.join(shown_from, on=SLOT_KEY, how="left"), known, hours)
+    warn(dated.filter(pl.col("starts_after") > pl.col("starts_before")), "were seen at times that exclude each other")
     return dated.sort(SLOT_KEY)
-
-
-def looks_of(fetches: IntoFrame) -> pl.DataFrame:
-    """Select the successful fetches, each customer's once, sorted by ``fetched_at``."""
-    return (
-        _eager(fetches, [*CUSTOMER_KEY, "outcome", "fetched_at"])
-        .filter(pl.col("outcome").cast(pl.String) == "ok")
-        .select(*CUSTOMER_KEY, "fetched_at")
-        .unique()
-        .sort("fetched_at")
-    )
-
-
-def sightings(rows: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
-    """Find until when each visible row of a change log holds.
-
-    Args:
-        rows: Observations.
-        looks: Each customer's successful fetches, sorted by ``fetched_at``.
-
-    Returns:
-        The visible rows with ``holds_until``: the last successful fetch of the customer before the booking's next row,
-        or of all if there is none.
-    """
-    key = [*CUSTOMER_KEY, "booking_id"]
-    following = pl.col("observed_at").shift(-1).over(key, order_by="observed_at")
-    last = looks.group_by(CUSTOMER_KEY).agg(_last=pl.max("fetched_at"))
-    seen = rows.with_columns(_next=following).filter("visible").sort("_next", nulls_last=True)
-    until = pl.when(pl.col("_next").is_null()).then("_last").otherwise("_before")
-    return (
-        look_beside(seen, looks, "_next", "_before", strategy="backward")
-        .join(last, on=CUSTOMER_KEY, how="left")
-        .with_columns(holds_until=pl.max_horizontal(until, "observed_at"))
-        .drop("_next", "_before", "_last")
-    )
-
-
-def _eager(frame: IntoFrame, columns: Sequence[str]) -> pl.DataFrame:
-    there = lazy(frame)
-    names = there.collect_schema().names()
-    if missing := [name for name in columns if name not in names]:
-        raise ValueError(f"a frame lacks {', '.join(missing)}; it has {', '.join(names)}.")
-    collected: pl.DataFrame = there.select(*columns).collect("polars").to_native()
-    kinds = {
-        name: kind
-        for name, kind in {**FETCHES, **BOOKINGS}.items()
-        if name in columns and kind != collected[name].dtype
-    }
-    return collected.cast({name: pl.String() if isinstance(kind, pl.Enum) else kind for name, kind in kinds.items()})
-
-
-def look_beside(frame: pl.DataFrame, looks: pl.DataFrame, time: str, name: str, *, strategy: str) -> pl.DataFrame:
-    """Join the customer's nearest successful fetch strictly before or after a time, null where there is none."""
-    timed = frame.filter(pl.col(time).is_not_null()).sort(time)
-    beside = timed.join_asof(
-        looks.rename({"fetched_at": name}),
-        left_on=time,
-        right_on=name,
-        by=CUSTOMER_KEY,
-        strategy="backward" if strategy == "backward" else "forward",
-        allow_exact_matches=False,
-        coalesce=False,
-        check_sortedness=False,
-    )
-    return pl.concat([beside, frame.filter(pl.col(time).is_null())], how="diagonal")
 
 
 def _of_customers(rows: pl.DataFrame, looks: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -293,41 +234,3 @@ def _dated(slots: pl.DataFrame, hours: Hours) -> pl.DataFrame:
         )
         .select(pl.col(name).cast(kind) for name, kind in CLASS_DAYS.items())
     )
-
-
-def _with_known(dated: pl.DataFrame, known: pl.DataFrame, hours: Mapping[str, Hours]) -> pl.DataFrame:
-    """Replace what the fetches say by known times, and count those that they exclude."""
-    kind = known.schema["starts_at"]
-    if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
-        raise ValueError(f"known: starts_at is of type {kind}: give it times with a time zone.")
-    times = known.drop_nulls().unique(SLOT_KEY, keep="last", maintain_order=True)
-    both = dated.join(
-        times.with_columns(pl.col("starts_at").dt.convert_time_zone("UTC").dt.cast_time_unit("us")),
-        on=SLOT_KEY,
-        how="left",
-        maintain_order="left",
-    )
-    at = pl.col("starts_at")
-    outside = (at < pl.col("starts_after")) | (at >= pl.col("starts_before"))
-    _warn(both.filter(outside), "have a known time that the fetches exclude; the known time was taken")
-    local = pl.coalesce(
-        pl.when(studio=name).then(at.dt.convert_time_zone(each.timezone).dt.date()) for name, each in hours.items()
-    )
-    given = at.is_not_null()
-    return both.with_columns(
-        **{name: pl.when(given).then(at).otherwise(name) for name in ("starts_after", "starts_before")},
-        **{name: pl.when(given).then(local).otherwise(name) for name in ("first_day", "last_day", "class_day")},
-        dated_by=pl.when(given).then(pl.lit("known", CLASS_DAYS["dated_by"])).otherwise("dated_by"),
-        left_window=given | pl.col("left_window"),
-        closed_after_h=pl.when(~given).then("closed_after_h"),
-    ).drop("starts_at")
-
-
-def _warn(slots: pl.DataFrame, what: str) -> None:
-    if slots.height:
-        first = slots.sort(SLOT_KEY).row(0, named=True)
-        warnings.warn(
-            f"{slots.height} class slots {what}: slot {first['class_slot_id']} of studio {first['studio']}, say. "
-            "Check timezone, opens and closes, and whether classes were moved.",
-            stacklevel=4,
-        )

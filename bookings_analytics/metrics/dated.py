@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.class_days import look_beside, looks_of, sightings
 from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.metrics.hours import Hours, clock_time
+from bookings_analytics.metrics.sightings import look_beside, looks_of, sightings
 from bookings_analytics.schema import (
     API_WINDOW,
     BOOKING_KEY,
@@ -94,8 +94,9 @@ def _of_studio(places: pl.DataFrame, rows: pl.DataFrame, looks: pl.DataFrame, da
     own, own_rows = places.filter(studio=studio), rows.filter(studio=studio)
     own_looks = looks.filter(studio=studio)
     slots = days.select(
-        *SLOT_KEY, "first_day", "last_day", "class_day", "starts_before", "punctual", "left_window",
-    )  # fmt: skip
+        *(*SLOT_KEY, "first_day", "last_day", "class_day", "starts_before", "punctual", "left_window"),
+        starts_at=pl.when(pl.col("dated_by") == "known").then("starts_after"),
+    )
     seen = sightings(own_rows, own_looks).join(slots, on=SLOT_KEY, how="left")
     after = (pl.col("observed_at") >= pl.col("starts_before")) | (
         hours.day_of_lower(pl.col("observed_at")) > pl.col("last_day")
@@ -124,6 +125,11 @@ def _of_studio(places: pl.DataFrame, rows: pl.DataFrame, looks: pl.DataFrame, da
         .with_columns(**_days_before("booked", "_look_before_booking", "_booked_at", hours))
         .with_columns(booked_days_before_max=_unless_out_of_sight(hours))
         .with_columns(**_judged(hours, own_looks))
+        .with_columns(
+            hour=hours.local(pl.col("starts_at")).dt.hour(),
+            canceled_after=pl.col("_look_before_canceling"),
+            canceled_by=pl.col("_canceled_at"),
+        )
         .select(*own.columns, *typed, "_status", "_ended", "_in_progress")
     )
 

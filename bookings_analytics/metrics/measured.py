@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.cancellations import KINDS, LATE, UNUSED, check_days, counts_of_seats, where_known
 from bookings_analytics.metrics.clustering import (
     LEVELS,
     Level,
@@ -27,6 +26,7 @@ from bookings_analytics.metrics.engines import join_groups
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
+from bookings_analytics.metrics.seats_given_up import KINDS, LATE, UNUSED, check_days, counts_of_seats, where_known
 from bookings_analytics.metrics.visits import (
     RATES_PER_WEEK,
     customers_of_visits,
