@@ -4,7 +4,7 @@
     ├── ConfigurationError        a wrong or missing setting: base URL, key, studio
     ├── CohortError               a cohort list that can't be read as it stands
     ├── ArchiveError              an archive that can't be read or written as it stands
-    ├── ReportError               a notebook of a report failed
+    ├── ReportError               a report would show the key
     ├── FetchInterrupted          the analyst stopped a fetch (also a KeyboardInterrupt)
     ├── InvalidResponseError      the API answered, but not with what its specification says
     ├── ConnectionFailedError     no complete answer: no connection, time-out, body cut short
@@ -60,7 +60,7 @@ class ArchiveError(BookingsError):
 
 
 class ReportError(BookingsError):
-    """A notebook of a report failed; the pages finished before it are kept."""
+    """A report would show what must not leave the desk; nothing of it was written."""
 
 
 class FetchInterrupted(BookingsError, KeyboardInterrupt):  # noqa: N818 - named like the KeyboardInterrupt it also is

@@ -148,7 +148,7 @@ class TestThePages:
         tables = index.all("caption")
         assert len(tables) == len([t for t in index.all("table") if "beside" not in (t.attributes["class"] or "")])
         for caption in tables:
-            assert re.search(r"\d May.*2026\.", caption.text), caption.text
+            assert re.search(r"\d \w{3}.* 2026\.", caption.text), caption.text
             assert re.search(r"\d (seats|customers|waits|requests|cancellations|customer-weeks)\b", caption.text)
 
     def test_every_chart_has_a_heading_its_picture_and_words_for_who_cannot_see_it(self, index: Page) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
-from bookings_analytics.charts._palette import FAINT, INK, QUIET, on
+from bookings_analytics.charts._palette import GAP, INK, QUIET, on
 from bookings_analytics.charts._rows import group_tooltip
 from bookings_analytics.charts._style import WIDTH, axis, finish, nothing, title, top
 from bookings_analytics.charts._timed import and_others, few, read_timed
@@ -89,7 +89,7 @@ def by_weekday(rates: IntoFrame, rate: str, *, names: Mapping[Any, str] | None =
         tooltip=[*group_tooltip(table.by), alt.Tooltip("told:N", title=facts.label)],
     )
     layers = [
-        base.mark_rect(stroke=FAINT).encode(color=alt.Color("color:N", scale=None)),
+        base.mark_rect(stroke=GAP, strokeWidth=0.7).encode(color=alt.Color("color:N", scale=None)),
         base.mark_text(dy=-6, fontSize=12).encode(text=alt.Text("written:N"), color=alt.Color("ink:N", scale=None)),
         base.mark_text(dy=8, fontSize=10).encode(text=alt.Text("n_told:N"), color=alt.Color("ink:N", scale=None)),
     ]

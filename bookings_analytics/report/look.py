@@ -36,6 +36,7 @@ nav li { padding: 0.15rem 0 }
 .cautions ul { margin: 0.3rem 0; padding-left: 1.1rem }
 figure { margin: 1.75rem 0 0.5rem; min-width: 0 }
 figcaption { margin-bottom: 0.5rem }
+:is(figcaption, caption) h2 { font-size: 1.1rem; margin: 0 }
 figcaption p { color: #5c5c5c; font-size: 0.85rem; margin: 0 }
 figure img { max-width: 100%; height: auto; display: block }
 .drawn svg { display: block; max-width: none }
@@ -48,7 +49,7 @@ table { border-collapse: collapse; margin: 1.75rem 0 1rem; font-size: 0.875rem; 
 .beside th[scope=row] { min-width: 0 }
 .beside .number { padding-left: 0.75rem }
 caption { text-align: left; padding-bottom: 0.4rem }
-caption h3 + span { color: #5c5c5c; font-size: 0.85rem }
+caption span { color: #5c5c5c; font-size: 0.85rem }
 th, td { padding: 0.3rem 1rem 0.3rem 0; border-bottom: 1px solid #e4e4e4; text-align: left; vertical-align: bottom }
 th[scope=row] { font-weight: 400; min-width: 8rem }
 .number { text-align: right; font-variant-numeric: tabular-nums; padding: 0.3rem 0 0.3rem 1rem }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -14,6 +15,7 @@ from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.comparisons import compare
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
+from bookings_analytics.metrics.trend import trend
 from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.notebook.findings import findings
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bookings_analytics.report.material import Material
     from bookings_analytics.report.parts import Part
 
+_TREND: Final = timedelta(weeks=26)
 _LONG: Final = 8  # weeks: in more, nearly every customer has booked and come at least once
 
 
@@ -211,9 +214,19 @@ def _trend(m: Material) -> Iterator[Part]:
 
 
 def _weekly(m: Material) -> Iterator[Part]:
-    weeks = m.shown(no_shows(m.everything, m.listed, by=["week", "week_complete"]), ["week", "week_complete"])
-    if weeks["no_show_rate"].drop_nulls().len():
-        yield Figure(charts.by_week(weeks, "no_show_rate"))
+    """Draw the rates week after week, half a year of them: in more, those who come and go look like signals."""
+    last = m.weeks.last if m.period.last is None else m.period.last
+    if last is None:
+        return
+    half_a_year = pl.col("week").is_between(last - _TREND, last)
+    for rate in ("no_show_rate", "late_cancel_rate"):
+        weeks = m.shown(trend(m.everything.filter(half_a_year), rate, m.listed), of=m.everything)
+        if weeks["value"].drop_nulls().len() > 1:
+            yield Figure(charts.trend(weeks))
+    yield Words(
+        "A week outside the limits, or nine in a row on one side of the line in the middle, is more than chance. A "
+        "single week within them says nothing, however it differs from the one before."
+    )
 
 
 def _data(m: Material) -> Iterator[Part]:

@@ -1,0 +1,139 @@
+"""How every chart looks as drawn: what carries meaning stands out, columns stay in place at every width."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import vl_convert
+from test_charts import FRAMES, chart
+from test_charts import SCHEMA as VEGA_LITE_5
+from test_charts_dated import DRAWN as DATED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import altair as alt
+
+SVG = "{http://www.w3.org/2000/svg}"
+WIDTHS = (300, 588, 900)
+NAMES = sorted([*FRAMES, *DATED])
+
+
+@functools.cache
+def drawn(name: str) -> alt.LayerChart:
+    return DATED[name]() if name in DATED else chart(name, FRAMES[name])
+
+
+@functools.cache
+def picture(name: str, width: int | None = None) -> ET.Element:
+    spec = drawn(name).to_dict(validate=False) | {"$schema": VEGA_LITE_5} | ({"width": width} if width else {})
+    return ET.fromstring(vl_convert.vegalite_to_svg(spec, vl_version="5.8"))
+
+
+def groups(element: ET.Element, *inside: str) -> Iterator[tuple[ET.Element, tuple[str, ...]]]:
+    """Walk through an svg: each element with the classes of what it is in."""
+    for child in element:
+        yield child, inside
+        yield from groups(child, *inside, child.get("class", ""))
+
+
+def luminance(color: str, opacity: float) -> float:
+    """WCAG's relative luminance of a color on white."""
+    if color.startswith("rgb"):
+        channels = [float(each) / 255 for each in re.findall(r"[\d.]+", color)[:3]]
+    else:
+        full = color if len(color) == 7 else "#" + "".join(2 * each for each in color[1:])
+        channels = [int(full[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    mixed = [1 - opacity * (1 - each) for each in channels]
+    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in mixed]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(element: ET.Element) -> float:
+    """The better of fill and stroke against white, each mixed with its opacity."""
+    best = 1.0
+    for kind in ("fill", "stroke"):
+        color = {"white": "#FFFFFF", "black": "#000000"}.get(element.get(kind, ""), element.get(kind, ""))
+        if color.startswith(("#", "rgb")):
+            opacity = float(element.get(f"{kind}-opacity", 1)) * float(element.get("opacity", 1))
+            best = max(best, 1.05 / (luminance(color, opacity) + 0.05))
+    return best
+
+
+def visible(element: ET.Element) -> bool:
+    return element.tag == f"{SVG}text" or bool(element.get("d") or element.get("x2"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_drawn_stands_out_from_white_by_3_to_1_and_a_pale_band_has_such_an_edge(name: str) -> None:
+    marks: dict[str, list[float]] = {}
+    for element, inside in groups(picture(name)):
+        role = next((each for each in reversed(inside) if "role-mark" in each), "")
+        if role and "role-axis" not in " ".join(inside) and visible(element) and element.tag != f"{SVG}text":
+            marks.setdefault(role.partition("mark-")[2].split()[0], []).append(contrast(element))
+    assert marks
+    bands = marks.pop("area", [])
+    lines = [each for kind in ("line", "rule") for each in marks.get(kind, [])]
+    assert all(each >= 3 for each in bands) or any(each >= 3 for each in lines)
+    for kind, found in marks.items():
+        assert all(each >= 3 for each in found), (kind, min(found))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_letters_stand_out_by_4_5_to_1_from_what_they_stand_on(name: str) -> None:
+    for element, inside in groups(picture(name)):
+        if element.tag == f"{SVG}text" and (element.text or list(element)) and element.get("stroke") != "white":
+            on_a_mark = element.get("fill") in {"#FFFFFF", "#000000", "white"} and any("mark-text" in c for c in inside)
+            assert on_a_mark or contrast(element) >= 4.5, (ET.tostring(element), inside)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_of_numbers_stand_as_near_to_the_plot_at_every_width(name: str) -> None:
+    places = {width: sorted(places_right_of(picture(name, width), width)) for width in WIDTHS}
+    first = places[WIDTHS[0]]
+    for width in WIDTHS:
+        assert places[width] == pytest.approx(first, abs=0.6)
+        assert all(place > 0 for place in places[width])
+
+
+def places_right_of(element: ET.Element, width: float, x: float = 0.0) -> Iterator[float]:
+    """How far from the plot's right edge texts stand that end right of it: within the plot's own group."""
+    for child in element:
+        moved = re.match(r"translate\(([-\d.]+),", child.get("transform", ""))
+        inside = x + (float(moved[1]) if moved and "role-mark" in element.get("class", "") else 0.0)
+        if child.tag == f"{SVG}text" and child.get("text-anchor") == "end" and inside > width:
+            yield inside - width
+        yield from places_right_of(child, width, inside)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_marks_are_silent_to_a_screen_reader_which_has_the_description(name: str) -> None:
+    said = [
+        label
+        for element, inside in groups(picture(name))
+        if (label := element.get("aria-label"))
+        and inside
+        and "role-legend" not in " ".join((*inside, element.get("class", "")))
+    ]
+    assert not [label for label in said if re.search(r"\w_\w|\d\.\d{3}", label)]
+    assert drawn(name).to_dict(validate=False)["description"].count(" ") > 4
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "trends"])  # whose axis has each group's shares
+def test_axes_name_no_tick_twice(name: str, width: int) -> None:
+    for element, _ in groups(picture(name, width)):
+        if element.get("class", "").startswith("mark-text role-axis-label"):
+            shown = [each for each in element.iter(f"{SVG}text") if each.get("opacity") != "0"]
+            labels = ["".join(each.itertext()) for each in shown]
+            assert len(labels) == len(set(labels)), labels
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_title_is_one_line_so_that_those_of_charts_side_by_side_are_on_one(name: str) -> None:
+    title: Any = drawn(name).to_dict(validate=False)["title"]
+    assert isinstance(title["text"], str) or len(title["text"]) == 1
