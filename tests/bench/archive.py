@@ -100,7 +100,7 @@ def results(days: int, customers: int) -> Iterator[FetchResult]:
         )
         bookings = seen.select(pl.col(name).cast(dtype) for name, dtype in schema.BOOKINGS.items())
         fetches = (
-            pl.DataFrame({"customer_id": range(customers)})
+            pl.DataFrame({"customer_id": range(1, customers + 1)})
             .join(bookings.group_by("customer_id").agg(n_bookings=pl.len()), on="customer_id", how="left")
             .with_columns(
                 pl.col("n_bookings").fill_null(0),
@@ -127,7 +127,7 @@ def simulate(days: int, customers: int) -> pl.DataFrame:
     waits, cancels = random.random(n) < 1 / 6, random.random(n) < 1 / 4
     return pl.DataFrame(
         {
-            "customer_id": random.integers(0, customers, n),
+            "customer_id": random.integers(1, customers + 1, n),
             "class_slot_id": (slot_day + WINDOW) * CLASSES + random.integers(0, CLASSES, n),
             "booking_id": np.arange(n),
             "slot_day": slot_day,
