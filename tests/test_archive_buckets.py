@@ -247,6 +247,7 @@ def test_two_writers_who_add_renew_compact_and_forget_lose_nothing(tmp_path: Pat
 
 @pytest.fixture
 def of_format_1(tmp_path: Path) -> Archive:
+    assert DeltaTable(BUNDLED).metadata().partition_columns == ["table"], "the bundled archive stays of format 1"
     shutil.copytree(BUNDLED, tmp_path / "bundled")
     return Archive(tmp_path / "bundled", clock=lambda: at(200))
 
