@@ -1,4 +1,4 @@
-"""How often intervals, comparisons and funnels are right, as Markdown tables for the README.
+"""How often intervals, comparisons and funnels are right, as Markdown tables; `.github/INTERVALS.md` is short of them.
 
     uv run python tests/bench/coverage.py [COHORTS [CSV]]
 
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from simulation import CELLS, Cell, covered, simulate
 from trend import trends
 from unkind import unkind
+from waits import print_waits as by_hour
 from watching import DAY, WEEK, watch
 
 import bookings_analytics as ba
@@ -108,5 +109,6 @@ if __name__ == "__main__":
     trends(number // 5)
     conversion = waits(number // 10)
     print_waits(conversion, number // 10)
+    by_hour(max(1, number // 50))
     if sys.argv[2:]:
         conversion.write_csv(sys.argv[2])
