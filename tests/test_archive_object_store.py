@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3  # type: ignore[import-untyped]  # it ships no types
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from snapshots import at, result
 
 import bookings_analytics as ba
+from bookings_analytics import schema
 from bookings_analytics.archive import Archive
 from bookings_analytics.archive.changes import Added
 
@@ -81,11 +84,24 @@ def test_an_archive_in_an_object_store_is_like_one_in_a_directory(bucket: Bucket
     assert (check.problems, check.n_files, check.n_without_checksum) == ((), 4, 4), "the store verifies its own objects"
     assert all(path.startswith("s3://gym/archive/table=") for path in opened.files("observations"))
 
-    for archive in (opened, local):
-        archive.forget([1415926535])
+    slot = dict.fromkeys(schema.SLOTS.names()) | {
+        "studio": "mitte",
+        "class_id": 1,
+        "class_slot_id": 1,
+        "observed_at": at(0),
+    }
+    opened.add_classes(schema.CLASSES.to_frame(), pl.DataFrame([slot], schema=schema.SLOTS))
+    planted = BytesIO()
+    pl.DataFrame({"class_slot_id": [1], "customer_id": [1415926535]}).write_parquet(planted)
+    bucket.client.put_object(Bucket="gym", Key="archive/table=slots/part-0.parquet", Body=planted.getvalue())
+    n_rows = opened.history().filter(customer_id=1415926535).collect().height
+    receipts = [archive.forget([1415926535]) for archive in (opened, local)]
+    assert receipts[0].hits_before > n_rows + 4, "the observations, the fetches, the latest ones, what was planted"
+    assert [receipt.hits_after for receipt in receipts] == [0, 0]
+    assert "versions of objects" in receipts[0].not_promised
     assert_frame_equal(opened.history().collect(), local.history().collect())
     keys = bucket.keys("archive/")
-    assert keys
+    assert receipts[0].files == len(keys) > 0
     for key in keys:
         content = bucket.client.get_object(Bucket="gym", Key=key)["Body"].read()
         assert b"1415926535" not in content

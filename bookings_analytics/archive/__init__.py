@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from bookings_analytics.archive.archive import Archive
+from bookings_analytics.archive.erasure import Erasure
 
-__all__ = ["Archive"]
+__all__ = ["Archive", "Erasure"]

@@ -8,6 +8,7 @@ new, changed or gone; `Archive.history` returns it all for `classify`.
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -16,14 +17,16 @@ from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.changes import Added, changes, newer
 from bookings_analytics.archive.check import ArchiveCheck, alike_studios, check
 from bookings_analytics.archive.incoming import incoming
+from bookings_analytics.archive.erasure import Customers, Erasure, erase
 from bookings_analytics.archive.layout import last_seen
+from bookings_analytics.archive.retention import Outdated
 from bookings_analytics.archive.summaries import ArchiveSummaries
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from narwhals.typing import IntoFrame
 
@@ -195,25 +198,81 @@ class Archive(ArchiveSummaries):
         one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
         return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
 
-    def forget(self, customer_ids: Iterable[int], *, studio: str | None = None) -> None:
+    def forget(self, customer_ids: Iterable[int], *, studio: str | None = None, dry_run: bool = False) -> Erasure:
         """Erase customers: their rows, and every trace of their ids in data files, logs, checkpoints and statistics.
 
         A later fetch of such a customer brings them back: take them off the cohort lists too. Other writers wait
         meanwhile; what one of them is just writing as this begins may leave an unused file, which the next `compact`
         after a day removes. An erasure that was interrupted is completed by calling it again; until then nothing can
-        be added. Files in the directory that are not the archive's own stay as they are.
+        be added. Every file below the archive is searched before and after: one that is not the archive's own stays,
+        and is refused if it holds an id.
 
         Args:
             customer_ids: Who to forget.
             studio: In which studio; None: in all.
+            dry_run: Only search: nothing is changed.
+
+        Returns:
+            The receipt.
 
         Raises:
             CohortError: An id is not a positive integer.
-            ArchiveError: The archive can't be written, or its object store holds files of something else.
+            ArchiveError: The archive can't be written, its object store holds files of something else, or an id is left
+                in a file that is not the archive's own, which the message names.
+
+        Example:
+            >>> import tempfile
+            >>> receipt = Archive(tempfile.mkdtemp()).forget([14925548])
+            >>> receipt.hits_before, receipt.hits_after
+            (0, 0)
         """
         ids = list(dict.fromkeys(customer_ids))
-        if ids:
-            maintenance.erase(self._table, read_cohorts(ids)["customer_id"].to_list(), studio)
+        known = read_cohorts(ids)["customer_id"].to_list() if ids else []
+        return self._erase({studio: known} if known else {}, dry_run=dry_run)
+
+    def forget_opted_out(self, *, dry_run: bool = False) -> Erasure:
+        """Erase customers who no longer allow access: whose latest fetch that says so, or was ``ok``, says so.
+
+        Studio by studio: who opted out in one stays in another. They return with the next fetch unless they are taken
+        off the list.
+
+        Args:
+            dry_run: Only search: nothing is changed.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            ArchiveError: As `forget`.
+        """
+        settled = self.fetches().filter(pl.col("outcome").is_in(["ok", "access_disabled"])).sort("fetched_at")
+        latest = settled.unique(CUSTOMER_KEY, keep="last", maintain_order=True).filter(outcome="access_disabled")
+        gone = latest.select(CUSTOMER_KEY).collect().group_by("studio", maintain_order=True).agg("customer_id")
+        return self._erase(dict(gone.iter_rows()), dry_run=dry_run)
+
+    def _erase(self, ids: Mapping[str | None, Iterable[int]], *, dry_run: bool) -> Erasure:
+        return erase(self._table, Customers(ids), dry_run=dry_run or not ids)
+
+    def retain(self, *, weeks: int, dry_run: bool = False) -> Erasure:
+        """Erase what is older than so many weeks: fetches, and bookings that no fetch has shown since.
+
+        Of a younger booking every row stays, so that the next fetch finds nothing changed that has not.
+
+        Args:
+            weeks: How many weeks before now, from 1.
+            dry_run: Only search: nothing is changed.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            ArchiveError: As `forget`.
+            ValueError: The weeks are not a whole number from 1.
+        """
+        if not isinstance(weeks, int) or isinstance(weeks, bool) or weeks < 1:
+            raise ValueError(f"weeks is {weeks!r}; pass a whole number from 1.")
+        cutoff = self._clock() - timedelta(weeks=weeks)
+        return erase(self._table, Outdated(self._table.open(), cutoff), dry_run=dry_run)
 
     def rename_studio(self, old: str, new: str) -> None:
         """Rename a studio in everything that is kept, before it is fetched under its new name.

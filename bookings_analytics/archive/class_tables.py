@@ -31,7 +31,7 @@ T = TypeVar("T")
 DIRECTORY: Final = "_classes"  # below another table, Delta Lake leaves alone what begins with an underscore
 _COLUMNS: Final[Mapping[ClassTable, pl.Schema]] = {"classes": schema.CLASSES, "slots": schema.SLOTS}
 _KEYS: Final[Mapping[ClassTable, tuple[str, ...]]] = {"classes": CLASS_KEY, "slots": SLOT_KEY}
-_NAMES: Final[tuple[ClassTable, ...]] = get_args(ClassTable)
+CLASS_TABLES: Final[tuple[ClassTable, ...]] = get_args(ClassTable)
 _LOOKS: Final = 30  # files that are read one by one, before they become one
 _KEPT_HOURS: Final = 24  # what was replaced stays that long, for those who are still reading it
 _ATTEMPTS: Final = 50  # against other writers
@@ -52,7 +52,7 @@ class ClassTables:
         self._root = root
         self._storage_options = storage_options
         directory = None if "://" in root else Path(root, DIRECTORY)
-        self._integrity = {name: Integrity(directory and directory / name) for name in _NAMES}
+        self._integrity = {name: Integrity(directory and directory / name) for name in CLASS_TABLES}
 
     def rows(self, name: ClassTable, until: datetime) -> pl.DataFrame:
         """Read the latest look at every class or slot, sorted by studio and id.
@@ -102,7 +102,7 @@ class ClassTables:
         Raises:
             ArchiveError: A table can't be written.
         """
-        for name in _NAMES:
+        for name in CLASS_TABLES:
             self._rewrite(name, until, pl.col("studio").replace(old, new))
 
     def compact(self, until: datetime) -> None:
@@ -114,7 +114,7 @@ class ClassTables:
         Raises:
             ArchiveError: A table can't be written.
         """
-        for name in _NAMES:
+        for name in CLASS_TABLES:
             self._rewrite(name, until)
 
     def problems(self, until: datetime) -> Iterator[str]:
@@ -123,7 +123,7 @@ class ClassTables:
         Args:
             until: Looks stamped later are ahead of the clock.
         """
-        for name in _NAMES:
+        for name in CLASS_TABLES:
             try:
                 self.rows(name, until)
             except ArchiveError as error:

@@ -1,9 +1,8 @@
-"""What keeps an archive quick, and what removes or renames what it holds."""
+"""What keeps an archive quick, removes what it no longer needs, and renames studios."""
 
 from __future__ import annotations
 
 import re
-import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,6 @@ from bookings_analytics.errors import ArchiveError
 from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from deltalake import DeltaTable
@@ -24,12 +22,8 @@ if TYPE_CHECKING:
 
 _COMPACTED_EVERY: Final = 100  # adds
 _DATA_FILE: Final = re.compile(r"table=\w+/(bucket=[^/]+/)?[^/]+\.parquet")
-_UNFINISHED: Final = (
-    "table=*/**/*.parquet#*",
-    "_delta_log/*.json#*",
-    "_delta_log/*.parquet#*",
-)  # Delta's names for files
-# that are not complete yet; its vacuum does not see them
+# Delta's names for files that are not complete yet; its vacuum does not see them.
+_UNFINISHED: Final = ("table=*/**/*.parquet#*", "_delta_log/*.json#*", "_delta_log/*.parquet#*", "_delta_log/*.tmp")
 
 
 def compact(archive: ArchiveTable, until: datetime) -> None:
@@ -44,12 +38,7 @@ def compact(archive: ArchiveTable, until: datetime) -> None:
     if archive.open():
         archive.commit(_merge)
         archive.commit(lambda now: renew(now, until))
-        archive.commit(lambda now: _clean(archive, now, KEPT_HOURS))
-
-
-def _verify(now: Snapshot | None) -> None:
-    if now is not None:
-        now.verify()
+        archive.commit(lambda now: clean(archive, now, KEPT_HOURS))
 
 
 def _merge(now: Snapshot) -> None:
@@ -77,40 +66,6 @@ def tidy(archive: ArchiveTable, add_number: int, renewed: int, until: datetime) 
             archive.commit(lambda now: renew(now, until), once=True)
 
 
-def erase(archive: ArchiveTable, customer_ids: Iterable[int], studio: str | None) -> None:
-    """Remove customers' rows and all that still names them.
-
-    Adds stop meanwhile: one under way fails at its commit, because the table's properties have changed since it began,
-    and none begins before they are set back. So no file is removed that a commit is about to name. An erasure takes
-    over from one that was interrupted; one that was not notices, waits, and begins again.
-    """
-    now = archive.open()
-    if now is None:
-        return
-    archive.read(_verify)  # refuses before anything is removed, as the next line does
-    _unused(archive, now.delta, 0)
-    chosen = f"customer_id IN ({', '.join(map(str, customer_ids))})"
-    if studio is not None:
-        chosen += f" AND studio = {_quoted(studio)}"
-    while not _erased(archive, chosen):
-        archive.commit(lambda _: None)  # waits until the other erasure has ended
-
-
-def _erased(archive: ArchiveTable, chosen: str) -> bool:
-    """Erase what a predicate selects; False if another erasure took over before it was done."""
-    own = uuid.uuid4().hex
-    archive.commit(lambda now: _set(now, erasing=own, kept_hours=KEPT_HOURS), amid=None)
-    try:
-        archive.commit(lambda now: now.delta.delete(chosen, writer_properties=WRITER), amid=own)
-        # A commit after the deletion, whose own names the customers: the log is cleaned up to its last commit.
-        archive.commit(lambda now: _set(now, erasing=own, kept_hours=0), amid=own)
-        archive.commit(lambda now: _clean(archive, now, 0), amid=own)
-        archive.commit(lambda now: _set(now, erasing="", kept_hours=KEPT_HOURS), amid=own)
-    except OvertakenError:
-        return False
-    return True
-
-
 def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
     """Rename a studio in every row, in one commit.
 
@@ -136,8 +91,8 @@ def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
             )
         now.verify()
         now.delta.update(
-            predicate=f"studio = {_quoted(old)}",
-            updates={"studio": _quoted(name)},
+            predicate=f"studio = {quoted(old)}",
+            updates={"studio": quoted(name)},
             writer_properties=WRITER,
             commit_properties=now.as_add(),  # an add under way compares again, under the names as they are then
         )
@@ -147,21 +102,34 @@ def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
     archive.commit(write)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Write text as a literal of a predicate."""
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
 
 
-def _set(now: Snapshot, *, erasing: str, kept_hours: int) -> None:
+def set_erasing(now: Snapshot, erasing: str, *, kept_hours: int) -> None:
+    """Say in the table which erasure is under way, and how long what it replaces stays.
+
+    Args:
+        now: The table.
+        erasing: The erasure; empty: none is.
+        kept_hours: Hours that replaced files and old log entries stay.
+    """
     properties = {ERASING_KEY: erasing, **dict.fromkeys(RETENTION_KEYS, f"interval {kept_hours} hours")}
     now.delta.alter.set_table_properties(properties, raise_if_not_exists=False)
 
 
-def _clean(archive: ArchiveTable, now: Snapshot, kept_hours: int) -> None:
+def clean(archive: ArchiveTable, now: Snapshot, kept_hours: int) -> None:
     """Remove files and log entries that are no longer needed, also what killed writers left.
 
     In a directory, files that are not the archive's own stay where they are. In an object store Delta Lake removes all
     unused objects below the URL or none.
+
+    Args:
+        archive: The archive.
+        now: The table.
+        kept_hours: Hours since which a file must have been unused.
     """
     unused = _unused(archive, now.delta, kept_hours)
     # What is in use is asked after the listing: only another erasure writes files meanwhile, and it is noticed here.
@@ -171,7 +139,7 @@ def _clean(archive: ArchiveTable, now: Snapshot, kept_hours: int) -> None:
     if archive.directory is None:
         _remove_unused(current.delta, kept_hours, dry_run=False)
     else:
-        for name in filter(_DATA_FILE.fullmatch, set(unused) - current.files().keys()):
+        for name in filter(is_data_file, set(unused) - current.files().keys()):
             (archive.directory / name).unlink(missing_ok=True)
     current.delta.create_checkpoint()
     current.delta.cleanup_metadata()
@@ -183,10 +151,26 @@ def _clean(archive: ArchiveTable, now: Snapshot, kept_hours: int) -> None:
     archive.integrity.prune()
 
 
+def is_data_file(name: str) -> bool:
+    """Check whether a path below the archive is one that its commits name, or would."""
+    return bool(_DATA_FILE.fullmatch(name))
+
+
+def refuse_foreign(archive: ArchiveTable) -> None:
+    """Refuse an object store in which some objects are not the archive's.
+
+    Raises:
+        ArchiveError: There are some.
+    """
+    now = archive.open()
+    if now is not None:
+        _unused(archive, now.delta, 0)
+
+
 def _unused(archive: ArchiveTable, table: DeltaTable, kept_hours: int) -> list[str]:
     """List files that no commit names; refuse an object store in which some are not the archive's."""
     unused = _remove_unused(table, kept_hours, dry_run=True)
-    foreign = [path for path in unused if not _DATA_FILE.fullmatch(path)]
+    foreign = [path for path in unused if not is_data_file(path)]
     if archive.directory is None and foreign:
         raise ArchiveError(
             f"The archive {archive.location} holds files of something else: {', '.join(foreign[:3])}. "

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake._internal import DeltaFileSystemHandler
 from deltalake.exceptions import DeltaError
 
-from bookings_analytics.archive.class_tables import ClassTables
+from bookings_analytics.archive.class_tables import CLASS_TABLES, DIRECTORY, ClassTables
 from bookings_analytics.archive.integrity import SUMS, DamagedFileError, Integrity
 from bookings_analytics.archive.layout import ADD_NUMBER, COLUMNS, FILE, PARTITIONS
 from bookings_analytics.archive.snapshot import RENEWED_EVERY, Snapshot
@@ -31,6 +32,7 @@ _NAME: Final = "bookings_analytics archive"
 FORMAT_KEY: Final = "bookings_analytics.format"
 RETENTION_KEYS: Final = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those who are still reading it
+_LAST_CHECKPOINT: Final = "_delta_log/_last_checkpoint"
 _PATIENCE: Final = 60.0  # seconds that a writer goes on trying against others
 _LONGEST_PAUSE: Final = 0.2
 _OPENINGS: Final = 6  # a log that another process is just cleaning up can be read a moment later
@@ -162,6 +164,38 @@ class ArchiveTable:
             pause = min(2 * pause, _LONGEST_PAUSE)
         self._record()
         return written
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every file below the archive, also one that no commit names: its path there, and what it holds."""
+        if self.directory is None:
+            for below in ("", *(f"{DIRECTORY}/{name}/" for name in CLASS_TABLES)):
+                yield from (
+                    (below + name, content) for name, content in self._objects(f"{self._root}/{below}".rstrip("/"))
+                )
+            return
+        for path in sorted(self.directory.rglob("*")):
+            try:
+                if path.is_file():
+                    yield path.relative_to(self.directory).as_posix(), path.read_bytes()
+            except FileNotFoundError:  # another process has just removed it
+                continue
+
+    def _objects(self, root: str) -> Iterator[tuple[str, bytes]]:
+        """Yield the objects of one Delta table in a store: those a commit names or none does, and the log."""
+        if not DeltaTable.is_deltatable(root, self._storage_options):
+            return
+        table = DeltaTable(root, storage_options=self._storage_options)
+        unused = table.vacuum(0, dry_run=True, enforce_retention_duration=False, full=True)
+        used = pl.DataFrame(table.get_add_actions())["path"].to_list() if table.file_uris() else []
+        commits = [f"_delta_log/{version:020}" for version in range(table.version() + 1)]
+        log = [*(f"{each}{kind}" for each in commits for kind in (".json", ".checkpoint.parquet")), _LAST_CHECKPOINT]
+        store = DeltaFileSystemHandler(root, self._storage_options)
+        for name in sorted({*used, *unused, *log}):
+            try:
+                file = store.open_input_file(name)
+                yield name, bytes(file.read(file.size()))
+            except FileNotFoundError:  # most of the log is cleaned up
+                continue
 
     def _record(self) -> None:
         """Record the checksums of what was written; it is in the archive either way."""

@@ -1,4 +1,4 @@
-"""The command line: `bookings-analytics lab`, `fetch`, `check`, `report` and `demo-api`."""
+"""The command line: `bookings-analytics`, and what to do (`lab`, `fetch`, `report` and others)."""
 
 from __future__ import annotations
 
@@ -136,6 +136,56 @@ def check(
     from bookings_analytics.cli.check import check_archive
 
     raise typer.Exit(check_archive(archive, echo=typer.echo))
+
+
+ArchiveOption = Annotated[str, typer.Option("--archive", help="A directory, or the URL of an object store.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how much would go.")]
+
+
+@app.command()
+def forget(
+    customer_ids: Annotated[list[int], typer.Argument(metavar="ID...", help="The ids of the customers.")],
+    *,
+    archive: ArchiveOption,
+    studio: Annotated[str | None, typer.Option(help="In this studio only; default: in all.")] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Erase every trace of customers from an archive, and print the receipt.
+
+    The next fetch brings them back unless they are taken off the list.
+    """
+    from bookings_analytics.cli.upkeep import remove
+
+    remove(
+        archive,
+        lambda kept: kept.forget(customer_ids, studio=studio, dry_run=dry_run),
+        dry_run=dry_run,
+        echo=typer.echo,
+    )
+
+
+@app.command("forget-opted-out")
+def forget_opted_out(*, archive: ArchiveOption, dry_run: DryRun = False) -> None:
+    """Erase the customers from an archive who no longer allow access, and print the receipt.
+
+    The next fetch brings them back unless they are taken off the list.
+    """
+    from bookings_analytics.cli.upkeep import remove
+
+    remove(archive, lambda kept: kept.forget_opted_out(dry_run=dry_run), dry_run=dry_run, echo=typer.echo)
+
+
+@app.command()
+def retain(
+    *,
+    archive: ArchiveOption,
+    weeks: Annotated[int, typer.Option(min=1, help="How many weeks before now.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Erase from an archive what is older than so many weeks, and print the receipt."""
+    from bookings_analytics.cli.upkeep import remove
+
+    remove(archive, lambda kept: kept.retain(weeks=weeks, dry_run=dry_run), dry_run=dry_run, echo=typer.echo)
 
 
 @app.command()

@@ -1,0 +1,204 @@
+"""Erasing people from an archive, with a receipt: every file is searched before and after."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Protocol
+
+import polars as pl
+
+from bookings_analytics.archive import maintenance
+from bookings_analytics.archive.layout import WRITER
+from bookings_analytics.archive.table import KEPT_HOURS, OvertakenError
+from bookings_analytics.errors import ArchiveError
+from bookings_analytics.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bookings_analytics.archive.snapshot import Snapshot
+    from bookings_analytics.archive.table import ArchiveTable
+
+_DISTINCT_FROM: Final = 10_000  # a smaller number stands in many a file without being anybody's id
+_NAMED: Final = 3  # files in a message
+_PAUSES: Final = (0.0, 0.2, 1.0, 5.0)  # seconds
+_STATISTICS: Final = re.compile(r'customer_id\\*": ?(\d+)')
+_PREDICATE: Final = re.compile(r'predicate\\*": ?\\*"([^"]*customer_id[^"]*)"')
+_COPIES: Final = (
+    "backups and copies of the archive, what a disk still holds in blocks it has freed, and lists of customers"
+)
+_VERSIONS: Final = "versions of objects that the bucket keeps, its backups, and lists of customers"
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The receipt of an erasure.
+
+    Attributes:
+        files: Files of the archive that were searched afterwards: all.
+        bytes: Their size.
+        hits_before: Rows, statistics, log entries and bytes that held what was to go.
+        hits_after: Those left: 0, since anything left is an error; of a dry run, as many as before.
+        sha256: SHA-256 of the list of these files: a line ``PATH SIZE`` each, sorted, with ``/`` in paths.
+        not_promised: What the search can't see.
+    """
+
+    files: int
+    bytes: int
+    hits_before: int
+    hits_after: int
+    sha256: str
+    not_promised: str
+
+    def __str__(self) -> str:
+        """Write the receipt in two lines."""
+        found = f"{counted(self.hits_before, 'place')} before, {self.hits_after:,} after"
+        searched = f"{counted(self.files, 'file')}, {self.bytes:,} bytes"
+        return f"Found in {found}; searched {searched}, SHA-256 {self.sha256}.\nNot promised: {self.not_promised}."
+
+
+class Doomed(Protocol):
+    """What is to go."""
+
+    def delete(self, now: Snapshot) -> None:
+        """Delete its rows, in one commit or several."""
+
+    def hits(self, name: str, content: bytes) -> int:
+        """Count the places of a file that hold it."""
+
+
+class Customers:
+    """Customers to erase.
+
+    Args:
+        ids: Who, by studio; None: in all studios.
+    """
+
+    def __init__(self, ids: Mapping[str | None, Iterable[int]]) -> None:
+        self._ids = {studio: tuple(each) for studio, each in ids.items()}
+        everywhere = self._ids.get(None, ())
+        self._numbers = {str(each) for each in everywhere}
+        distinct = [each for each in everywhere if each >= _DISTINCT_FROM]
+        as_text = b"(?<![0-9A-Za-z])(?:%b)(?![0-9A-Za-z])" % "|".join(map(str, distinct)).encode()
+        as_integers = b"|".join(re.escape(each.to_bytes(8, "little")) for each in distinct)
+        self._bytes = re.compile(as_text + b"|" + as_integers) if distinct else None
+
+    def delete(self, now: Snapshot) -> None:
+        """Delete their rows."""
+        now.delta.delete(" OR ".join(map(self._chosen, self._ids)), writer_properties=WRITER)
+
+    def _chosen(self, studio: str | None) -> str:
+        ids = f"customer_id IN ({', '.join(map(str, self._ids[studio]))})"
+        return ids if studio is None else f"({ids} AND studio = {maintenance.quoted(studio)})"
+
+    def hits(self, name: str, content: bytes) -> int:
+        """Count the rows of a data file; of the log, statistics and predicates; of any other file, the bytes.
+
+        Another studio may have customers of the same number, so of those to erase in one studio rows alone are counted.
+        """
+        rows = decoded(name, content)
+        if rows is not None:
+            if "customer_id" in rows.columns:
+                return sum(rows.filter(self._rows(studio, rows.columns)).height for studio in self._ids)
+            return self._in_log(rows.write_json())
+        if name.endswith(".json") and name.startswith("_delta_log/"):
+            return self._in_log(content.decode("utf-8", "replace"))
+        return len(self._bytes.findall(content)) if self._bytes else 0
+
+    def _rows(self, studio: str | None, columns: list[str]) -> pl.Expr:
+        chosen = pl.col("customer_id").is_in(self._ids[studio])
+        return chosen if studio is None or "studio" not in columns else chosen & (pl.col("studio") == studio)
+
+    def _in_log(self, text: str) -> int:
+        found = _STATISTICS.findall(text)
+        found += [number for predicate in _PREDICATE.findall(text) for number in re.findall(r"\d+", predicate)]
+        return sum(number in self._numbers for number in found)
+
+
+def decoded(name: str, content: bytes) -> pl.DataFrame | None:
+    """Read a Parquet file; None if it is something else, or incomplete."""
+    if not name.endswith(".parquet"):
+        return None
+    try:
+        return pl.read_parquet(io.BytesIO(content), hive_partitioning=False)
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def erase(archive: ArchiveTable, doomed: Doomed, *, dry_run: bool) -> Erasure:
+    """Erase rows and all that still names them, and search every file before and after.
+
+    Adds stop meanwhile: one under way fails at its commit, because the table's properties have changed since it began,
+    and none begins before they are set back. So no file is removed that a commit is about to name. An erasure takes
+    over from one that was interrupted; one that was not notices, waits, and begins again.
+
+    Args:
+        archive: The archive.
+        doomed: What is to go.
+        dry_run: Search alone.
+
+    Raises:
+        ArchiveError: The archive is damaged or can't be written, or something is left in a file that is not its own.
+    """
+    before, listed = _search(archive, doomed)
+    if not dry_run and archive.open() is not None:
+        archive.read(_verify)  # refuses before anything is removed, as the next line does
+        maintenance.refuse_foreign(archive)
+        for pause in _PAUSES:  # another writer may have had them in hand, and left a file that no commit names
+            time.sleep(pause)
+            while not _erased(archive, doomed):
+                archive.commit(lambda _: None)  # waits until the other erasure has ended
+            after, listed = _search(archive, doomed)
+            if not any(map(maintenance.is_data_file, after)):
+                break
+        if after:
+            raise ArchiveError(
+                f"What was to be erased is still in {', '.join(list(after)[:_NAMED])}: not the archive's own, or just "
+                "added by another writer. Remove these files, or stop the writer, and erase again."
+            )
+    else:
+        after = before
+    lines = "".join(f"{name} {size}\n" for name, size in sorted(listed.items()))
+    return Erasure(
+        files=len(listed),
+        bytes=sum(listed.values()),
+        hits_before=sum(before.values()),
+        hits_after=sum(after.values()),
+        sha256=sha256(lines.encode()).hexdigest(),
+        not_promised=_VERSIONS if archive.directory is None else _COPIES,
+    )
+
+
+def _search(archive: ArchiveTable, doomed: Doomed) -> tuple[dict[str, int], dict[str, int]]:
+    """Find the files that hold what is to go, with how often, and the sizes of all."""
+    found, sizes = {}, {}
+    for name, content in archive.contents():
+        sizes[name] = len(content)
+        if hits := doomed.hits(name, content):
+            found[name] = hits
+    return found, sizes
+
+
+def _verify(now: Snapshot | None) -> None:
+    if now is not None:
+        now.verify()
+
+
+def _erased(archive: ArchiveTable, doomed: Doomed) -> bool:
+    """Erase; False if another erasure took over before it was done."""
+    own = uuid.uuid4().hex
+    archive.commit(lambda now: maintenance.set_erasing(now, own, kept_hours=KEPT_HOURS), amid=None)
+    try:
+        archive.commit(doomed.delete, amid=own)
+        # A commit after the deletion, whose own names the customers: the log is cleaned up to its last commit.
+        archive.commit(lambda now: maintenance.set_erasing(now, own, kept_hours=0), amid=own)
+        archive.commit(lambda now: maintenance.clean(archive, now, 0), amid=own)
+        archive.commit(lambda now: maintenance.set_erasing(now, "", kept_hours=KEPT_HOURS), amid=own)
+    except OvertakenError:
+        return False
+    return True
