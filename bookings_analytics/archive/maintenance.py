@@ -109,7 +109,7 @@ def quoted(text: str) -> str:
 
 
 def set_erasing(now: Snapshot, erasing: str, *, kept_hours: int) -> None:
-    """Say in the table which erasure is under way, and how long what it replaces stays.
+    """Note in the table which erasure is under way, and how long what it replaces stays.
 
     Args:
         now: The table.
