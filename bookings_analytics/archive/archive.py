@@ -16,8 +16,8 @@ import polars as pl
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.changes import Added, changes, newer
 from bookings_analytics.archive.check import ArchiveCheck, alike_studios, check
-from bookings_analytics.archive.incoming import incoming
 from bookings_analytics.archive.erasure import Customers, Erasure, erase
+from bookings_analytics.archive.incoming import incoming
 from bookings_analytics.archive.layout import last_seen
 from bookings_analytics.archive.retention import Outdated
 from bookings_analytics.archive.summaries import ArchiveSummaries
