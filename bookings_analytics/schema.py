@@ -254,6 +254,14 @@ _EFFECTIVE: Final = {
 # The frames of rates start with the columns they are grouped by. Rates are shares from 0 to 1, null where
 # there is nothing to divide by; every n_ is a count.
 
+PERIOD: Final = pl.Schema(  # after the columns of a result, where the outcomes carry class days
+    {
+        "first_day": pl.Date(),  # of the classes that the group's rows are of; null: none is dated
+        "last_day": pl.Date(),
+        "week_complete": pl.Boolean(),  # with `week` among the groups alone: whether the fetches cover all of it
+    }
+)
+
 BOOKING_VS_PARTICIPATION: Final = pl.Schema(
     {
         **_counts("n_customers", "n_not_read", "n_booked", "n_participated", "n_only_upcoming"),
@@ -294,10 +302,13 @@ CANCELLATION_NOTICE: Final = pl.Schema(
         "days_before": pl.Int64(),  # from the cancellation to the class, 0 to 14; null: not known
         "n": pl.Int64(),
         "share": pl.Float64(),  # of the group's cancellations of a seat
+        **_counts("n_customers"),  # with such a cancellation, of all days together
     }
 )
 
-OUTCOME_COUNTS: Final = pl.Schema({"outcome": OUTCOME, "n": pl.Int64(), "share": pl.Float64()})
+OUTCOME_COUNTS: Final = pl.Schema(
+    {"outcome": OUTCOME, "n": pl.Int64(), "share": pl.Float64(), **_counts("n_customers")}  # of all outcomes together
+)
 
 POSITION: Final = pl.Enum(["below_998", "below_95", "within", "above_95", "above_998"])  # against the funnel's limits
 
@@ -327,6 +338,7 @@ COMPARISON: Final = pl.Schema(
         "difference_ci_high": pl.Float64(),
         "n": pl.Int64(),  # the rate's denominator in this group
         "baseline_n": pl.Int64(),
+        **_counts("n_customers", "baseline_n_customers"),  # with trials
         "n_shared_customers": pl.Int64(),  # with trials in both
         "recorded_share": pl.Float64(),  # null where the rate does not depend on recorded attendance
         "baseline_recorded_share": pl.Float64(),
@@ -379,6 +391,7 @@ PER_WEEK: Final = {  # the measures per customer and week; they are not shares
 
 WAITLIST_CONVERSION: Final = pl.Schema(
     {
+        **_counts("n_customers"),  # with a wait that was seen while it lasted
         **_counts("n_converted", "n_lapsed", "n_withdrawn", "n_pending", "n_lost", "n_slot_canceled"),
         **_counts("n_seen_late", "n_slots"),
         **_rate("conversion_rate"),
@@ -393,14 +406,16 @@ WAITLIST_CONVERSION: Final = pl.Schema(
 WAITLIST_CHANCES: Final = pl.Schema(
     {
         "nights_before": pl.Int64(),  # 0: the last night before the class
-        **_counts("n_waits", "n_converted"),  # waits of customers who were on the list that night
+        **_counts("n_customers", "n_waits", "n_converted"),  # waits of customers who were on the list that night
         "chance": pl.Float64(),
         "chance_ci_low": pl.Float64(),
         "chance_ci_high": pl.Float64(),
     }
 )
 
-SEATS_LOST_WHILE_WAITING: Final = pl.Schema(_counts("n_seats", "n_slots"))
+SEATS_LOST_WHILE_WAITING: Final = pl.Schema(
+    _counts("n_seats", "n_slots", "n_customers")  # with a place in one of these slots
+)
 
 COVERAGE: Final = pl.Schema(
     {

@@ -257,7 +257,8 @@ def outcome_counts(outcomes: Rows, cohorts: Rows | None = None, by: Sequence[str
         for outcome in OUTCOMES:
             n = group.count("outcome", outcome)
             share = None if outcome in in_no_share else _share(n, requests)
-            results.append(key | {"outcome": outcome, "n": n, "share": share})
+            everybody = len(group.customers_with(*OUTCOMES))
+            results.append(key | {"outcome": outcome, "n": n, "share": share, "n_customers": everybody})
     return results
 
 
@@ -291,6 +292,7 @@ def waitlist_conversion(
                 for row in group.rows
             ),
             "n_slots": len(slots),
+            "n_customers": len({(row["studio"], row["customer_id"]) for row in group.rows if row["wait_outcome"]}),
             **_interval("conversion_rate", group.count("wait_outcome", "converted"), len(judged), deff, confidence),
             **_interval("clear_rate", sum(clear), len(clear), 1.0, confidence),
             "median_fetch_gap_h": None if fetches is None else _median_gap_h(fetches, members),
@@ -312,7 +314,8 @@ def seats_lost_while_waiting(outcomes: Rows, cohorts: Rows | None = None, by: Se
             min(sum(row["outcome"] == "no_show" for row in rows), sum(row["wait_outcome"] == "lapsed" for row in rows))
             for rows in completed.values()
         ]
-        results.append(key | {"n_seats": sum(lost), "n_slots": len(completed)})
+        people = {(row["studio"], row["customer_id"]) for rows in completed.values() for row in rows}
+        results.append(key | {"n_seats": sum(lost), "n_slots": len(completed), "n_customers": len(people)})
     return results
 
 

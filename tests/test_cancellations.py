@@ -198,7 +198,7 @@ def test_a_list_without_cancellations_has_its_groups_all_the_same(engine: Engine
     notice = engine.polars(ba.cancellation_notice(engine.frame(outcomes), cohorts, by="cohort"))
     assert notice.columns == ["cohort", *CANCELLATION_NOTICE]
     assert notice.filter(cohort="none").select(pl.sum("n"), pl.col("share").null_count()).row(0) == (0, 16)
-    assert notice.filter(pl.col("n") > 0).rows() == [("new", 2, 1, 1.0)]
+    assert notice.filter(pl.col("n") > 0).rows() == [("new", 2, 1, 1.0, 1)]
 
 
 @pytest.mark.parametrize("function", [ba.cancellations, ba.cancellation_notice])

@@ -528,7 +528,7 @@ def test_the_mix_draws_each_share_in_its_outcome_s_colour() -> None:
     drawn = {
         (row["group"], names[row["outcome"]]): row["end"] - row["start"] for row in data_of(spec) if "outcome" in row
     }
-    expected = {(group, kind): share for group, kind, _, share in frame.filter(pl.col("share") > 0).rows()}
+    expected = {(group, kind): share for group, kind, _, share, *_ in frame.filter(pl.col("share") > 0).rows()}
 
     assert dict(zip(scale["domain"], scale["range"], strict=True)).items() <= dict(OUTCOMES.values()).items()
     assert drawn == pytest.approx(expected, abs=2e-4)

@@ -112,7 +112,7 @@ def test_cohorts_that_share_customers_have_the_covariance_in_their_interval(engi
         engine.frame(OUTCOMES), rate, baseline="early", cohorts=engine.frame(COHORTS), by="cohort", confidence=0.9
     )
     table = engine.polars(result)
-    assert table.columns == ["cohort", *COMPARISON]
+    assert table.columns == ["cohort", *COMPARISON, "first_day", "last_day"]
     (row,) = table.to_dicts()
     late, early = (visits_of(OUTCOMES, rate, numbers, WEEKS) for numbers in (range(10, 45), range(30)))
     covariance = float(np.sum(deviations(late)[:20] * deviations(early)[10:]))

@@ -70,7 +70,8 @@ def computed(engine: Engine, name: str, outcomes: Rows, cohorts: Rows | None, **
     table = engine.polars(result)
     by = options.get("by") or ()
     by = [by] if isinstance(by, str) else list(by)
-    assert table.columns == [*by, *columns]
+    assert table.columns == [*by, *columns, "first_day", "last_day"]
+    table = table.drop("first_day", "last_day")  # null: nothing here is dated
     # text statuses of the result become the schema's Enums, which refuse any other text
     found = table.cast(dict.fromkeys({"outcome"} & set(columns), OUTCOME))
     assert {name: found.schema[name] for name in columns} == columns

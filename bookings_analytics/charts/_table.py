@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.schema import COHORTS, OUTCOMES
+from bookings_analytics.schema import COHORTS, OUTCOMES, PERIOD
 from bookings_analytics.wording import cleaned, counted, days, label, labels, noun, unprintable, wrapped
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_PERIOD = ("first_day", "last_day")  # of the rows behind a dated rate
 _DECIMALS = 9  # above what differs from run to run, and so many that a percentage of it is rounded but once
 
 
@@ -89,7 +88,7 @@ def read(
         ValueError: If a column that the chart draws or sorts by is missing, or a group column holds lists.
     """
     eager = _eager(frame)
-    known = {*schema, *_PERIOD}
+    known = {*schema, *PERIOD}
     by = [name for name in eager.columns if name not in known]
     missing = [name for name in needs if name not in eager.columns]
     if missing:
@@ -111,7 +110,7 @@ def read(
         by,
         [
             {name: _rounded(row[name]) for name in row if name in known}
-            | {name: str(row[name]) for name in _PERIOD if row.get(name) is not None}
+            | {name: str(row[name]) for name in ("first_day", "last_day") if row.get(name) is not None}
             | {f"by_{i}": label(value, by[i]) for i, value in enumerate(group)}
             | {"group": wrapped(named[group]), "name": named[group]}
             for row, group in zip(rows, groups, strict=True)

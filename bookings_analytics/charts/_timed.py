@@ -20,7 +20,7 @@ def read_timed(rates: IntoFrame, rate: str, when: str, names: Mapping[Any, str] 
     if rate not in RATES:
         raise ValueError(f"{rate!r} is no rate. Choose one of {', '.join(RATES)}.")
     facts = RATES[rate]
-    known = {name for frame in RESULTS for name in frame} | {when, "week_complete"}
+    known = {name for frame in RESULTS for name in frame} | {when}
     needs = [rate, f"{rate}_ci_low", f"{rate}_ci_high", *facts.trials, when]
     table = read(rates, schema=known, needs=needs, made_by=f"{facts.chart}(…, by={when!r})", names=names)
     for row in table.rows:

@@ -141,8 +141,8 @@ def cancellation_notice(
         'Days between cancellation and class. 10 cancellations. all: 60% on the class day, 20% the day before, ...'
     """
     table = read(
-        notice, schema=CANCELLATION_NOTICE, needs=CANCELLATION_NOTICE, made_by="cancellation_notice", names=names,
-        sort=sort,
+        notice, schema=CANCELLATION_NOTICE, needs=["days_before", "n", "share"], made_by="cancellation_notice",
+        names=names, sort=sort,
     )  # fmt: skip
     heading = f"Days between cancellation and class{table.per}"
     total = sum(row["n"] for row in table.rows)

@@ -45,7 +45,7 @@ def seats_lost_while_waiting(
     table = read(
         counts,
         schema=SEATS_LOST_WHILE_WAITING,
-        needs=SEATS_LOST_WHILE_WAITING,
+        needs=["n_seats", "n_slots"],
         made_by="seats_lost_while_waiting",
         names=names,
         sort=sort,

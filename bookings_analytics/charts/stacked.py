@@ -53,7 +53,7 @@ def outcome_counts(
     table = read(
         counts,
         schema=OUTCOME_COUNTS,
-        needs=OUTCOME_COUNTS,
+        needs=["outcome", "n", "share"],
         made_by="outcome_counts",
         names=names,
         sort=None if isinstance(sort, str) else sort,

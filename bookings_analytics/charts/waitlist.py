@@ -50,7 +50,7 @@ def waitlist_chances(
     read_table = read(
         chances,
         schema=WAITLIST_CHANCES,
-        needs=WAITLIST_CHANCES,
+        needs=[name for name in WAITLIST_CHANCES if name != "n_customers"],
         made_by="waitlist_chances",
         names=names,
         sort=sort,

@@ -57,7 +57,8 @@ def before_after(
 
     Returns:
         One row per group: its columns, then COMPARISON, sorted by group. ``value`` and ``n`` are those of the days
-        ``change`` to ``change`` + 7·weeks - 1, ``baseline_value`` and ``baseline_n`` those of the 7·weeks days before.
+        ``change`` to ``change`` + 7·weeks - 1, ``baseline_value`` and ``baseline_n`` those of the 7·weeks days before;
+        ``first_day`` and ``last_day`` are those of both together.
         Classes without a class day are in neither.
 
     Raises:
@@ -110,8 +111,10 @@ def before_after(
         baseline=nw.lit("before"),
         confidence=nw.lit(float(confidence)),
         simultaneous=nw.lit(simultaneous),
+        first_day=nw.lit(change - length),
+        last_day=nw.lit(change + length - timedelta(days=1)),
     )
-    return like(outcomes, groups.ordered(result, COMPARISON))
+    return like(outcomes, groups.ordered(result, [*COMPARISON, "first_day", "last_day"]))
 
 
 def _check_periods(rows: nw.LazyFrame[Any], change: date, weeks: int) -> None:

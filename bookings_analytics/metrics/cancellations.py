@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _HOUR: Final = timedelta(hours=1)
 _DAYS: Final = range(API_WINDOW.days + 1)
 
+_DECIDED = nw.col("outcome").is_in([*(name.removeprefix("n_") for name in HELD), "canceled"])
+
 
 def cancellations(
     outcomes: IntoFrameT,
@@ -101,7 +103,7 @@ def cancellations(
     """
     if deadline is not None and (not isinstance(deadline, timedelta) or deadline < timedelta(0)):
         raise ValueError(f"deadline is {deadline!r}: pass a timedelta from 0, such as timedelta(hours=12).")
-    bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATIONS)
+    bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATIONS, counting=_DECIDED)
     check_days(bookings, starts=deadline is not None)
     sums = {name: nw.col(name).sum() for name in (*HELD, *KINDS, "_held")}
     sums["n_customers"] = count(nw.col("n_canceled") + nw.col("_held") > 0)
@@ -126,7 +128,7 @@ def cancellations(
         unused_rate=Rate(*UNUSED, UNUSED("deff"), UNUSED("effective")),
     )
     parts = [f"{rate}{part}" for rate in ("late_cancel_rate", "unused_rate") for part in ("", "_ci_low", "_ci_high")]
-    return like(outcomes, groups.ordered(where_known(result, *parts), CANCELLATIONS))
+    return like(outcomes, groups.result(where_known(result, *parts), CANCELLATIONS))
 
 
 def cancellation_notice(
@@ -169,10 +171,12 @@ def cancellation_notice(
         ...     "visible": True,
         ...     "watched": True,
         ... })
-        >>> ba.cancellation_notice(outcomes).filter(pl.col("n") > 0).rows()
+        >>> ba.cancellation_notice(outcomes).filter(pl.col("n") > 0).select("days_before", "n", "share").rows()
         [(0, 1, 0.33...), (3, 1, 0.33...), (None, 1, 0.33...)]
     """
-    bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATION_NOTICE)
+    bookings, groups = read_groups(
+        outcomes, cohorts, by, result=CANCELLATION_NOTICE, counting=nw.col("outcome") == "canceled"
+    )
     check_days(bookings)
     day = nw.when(MOST == LEAST).then(MOST).otherwise(nw.when(MOST <= 0).then(nw.lit(0)))
     canceled = bookings.with_columns(flags()).with_columns(_day=nw.when(nw.col("_canceled") == 1).then(day))
@@ -180,7 +184,8 @@ def cancellation_notice(
     kinds = {f"_n({n})": count(nw.col("_day") == n) for n in _DAYS[:-1]}
     kinds |= {f"_n({last})": count(nw.col("_day") >= last), "_n": count(nw.col("_canceled") == 1)}
     customers = groups.attach(aggregate(canceled, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own))), kinds))
-    totals = groups.totals(customers, {name: nw.col(name).sum() for name in kinds})
+    sums = {name: nw.col(name).sum() for name in kinds} | {"n_customers": count(nw.col("_n") > 0)}
+    totals = groups.totals(customers, sums)
     dated = nw.sum_horizontal(*(f"_n({n})" for n in _DAYS))
     totals = totals.with_columns(_dated=dated).with_columns((nw.col("_n") - nw.col("_dated")).alias("_n(None)"))
     one = bookings.select(_one=nw.len())  # one row, from which every engine makes the rows to join
@@ -197,4 +202,4 @@ def cancellation_notice(
         )
         .with_columns(share=share(nw.col("n"), nw.col("_n")))
     )
-    return like(outcomes, groups.ordered(result, CANCELLATION_NOTICE, then=["_place"]))
+    return like(outcomes, groups.result(result, CANCELLATION_NOTICE, then=["_place"]))

@@ -11,6 +11,7 @@ from bookings_analytics.metrics.engines import like, rows_of
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
+from bookings_analytics.metrics.weeks import HELD
 from bookings_analytics.schema import COMPARISON
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def compare(
         [('new', 0.66..., 1, 3)]
     """
     check_rate(outcomes, rate)
-    rows, groups = read_groups(outcomes, cohorts, by, result=COMPARISON)
+    rows, groups = read_groups(outcomes, cohorts, by, result=COMPARISON, counting=nw.col("outcome").is_in(HELD))
     quantile(confidence)  # which refuses what is no confidence
     found = measuring(rate)(rows, groups, confidence, among=rows)
     sizes = rows_of(groups.ordered(found.totals, ["n"]))
@@ -95,7 +96,7 @@ def compare(
         confidence=nw.lit(float(confidence)),
         simultaneous=nw.lit(simultaneous),
     )
-    return like(outcomes, groups.ordered(result, COMPARISON))
+    return like(outcomes, groups.result(result, COMPARISON))
 
 
 def _baseline(asked: object, sizes: Sequence[tuple[Any, ...]], by: Sequence[str]) -> tuple[object, ...]:

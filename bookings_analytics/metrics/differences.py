@@ -74,6 +74,8 @@ def with_difference(result: nw.LazyFrame[Any], shared: nw.LazyFrame[Any], groups
         *difference("value", "_baseline_value", nw.col("_r")),
         baseline_value=nw.col("_baseline_value"),
         n=nw.col("n").fill_null(0),
+        n_customers=nw.col("n_customers").fill_null(0),
+        baseline_n_customers=nw.col("_baseline_n_customers").fill_null(0),
         baseline_n=nw.col("_baseline_n").fill_null(0),
         baseline_recorded_share=nw.col("_baseline_recorded_share"),
     )

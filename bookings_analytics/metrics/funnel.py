@@ -11,6 +11,7 @@ from bookings_analytics.metrics.engines import as_enum, like
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share
 from bookings_analytics.metrics.rates import NO_SHOW, counts_of
+from bookings_analytics.metrics.weeks import HELD
 from bookings_analytics.schema import CUSTOMER_KEY, NO_SHOW_FUNNEL, POSITION, SLOT_KEY
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         >>> ba.no_show_funnel(outcomes, by="class_id").select("class_id", "no_show_rate", "center", "position").rows()
         [(7, 0.05, 0.175, 'below_998'), (8, 0.3, 0.175, 'above_998')]
     """
-    bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOW_FUNNEL)
+    bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOW_FUNNEL, counting=nw.col("outcome").is_in(HELD))
     totals = _totals(bookings, groups).with_columns(
         n_customers=nw.col("_customers_recorded"),
         n_recorded=nw.col("_recorded"),
@@ -81,7 +82,7 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         .with_columns(*_limits("limit_95", 0.95), *_limits("limit_998", 0.998))
         .with_columns(position=_position())
     )
-    return like(outcomes, as_enum(groups.ordered(result, NO_SHOW_FUNNEL), "position", POSITION))
+    return like(outcomes, as_enum(groups.result(result, NO_SHOW_FUNNEL), "position", POSITION))
 
 
 def _totals(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:

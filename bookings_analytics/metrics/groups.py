@@ -5,20 +5,20 @@ outcomes have (a class, say) split these customers' bookings further. Group colu
 would lose the groups that null names.
 
 A rate reads the same everywhere: `read_groups`, count per customer (or slot), `Groups.attach`, `Groups.totals`, the
-formulas of `bookings_analytics.metrics.intervals`, `Groups.ordered`, `like`.
+formulas of `bookings_analytics.metrics.intervals`, `Groups.result`, `like`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
 import polars as pl
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.engines import aggregate, lazy, ordered, rows_of
-from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME
+from bookings_analytics.metrics.engines import aggregate, join_groups, lazy, ordered, rows_of
+from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME, PERIOD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,6 +41,7 @@ class Groups:
             ``own``, and 1 or 0 in `MEMBERS` and `NOT_READ`. None without a cohorts frame.
         listed: ``cohort`` → its values and their places in the list; empty where no order is kept.
         expected: The columns of ``by``: groups that a result has also where no row is counted; None: no further ones.
+        period: The columns of ``by`` and those of `schema.PERIOD` that the outcomes allow; None: they carry no days.
     """
 
     by: tuple[str, ...]
@@ -48,6 +49,7 @@ class Groups:
     members: nw.LazyFrame[Any] | None
     listed: Mapping[str, nw.LazyFrame[Any]]
     expected: nw.LazyFrame[Any] | None = None
+    period: nw.LazyFrame[Any] | None = None
 
     @property
     def shared(self) -> list[str]:
@@ -59,6 +61,19 @@ class Groups:
     ) -> nw.LazyFrame[Any]:
         """Select the group columns and those of the result, sorted by group: cohorts in the order of the list."""
         return ordered(result, self.by, columns, listed=self.listed, then=then)
+
+    def result(
+        self, result: nw.LazyFrame[Any], columns: Iterable[str], *, then: Sequence[str] = ()
+    ) -> nw.LazyFrame[Any]:
+        """Select and sort as `ordered` does, and add of which days each group's rows are: `schema.PERIOD`."""
+        if self.period is None:
+            return self.ordered(result, columns, then=then)
+        days = [name for name in self.period.collect_schema().names() if name not in self.by]
+        dated = join_groups(result.drop(*days, strict=False), self.period, self.by, how="left")
+        if "week_complete" in days:  # a week without a row is in a result only because it is complete
+            unseen = ~nw.col("week").is_null() & nw.col("week_complete").is_null()
+            dated = dated.with_columns(week_complete=unseen | nw.col("week_complete"))
+        return self.ordered(dated, [*columns, *days], then=then)
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.
@@ -110,7 +125,12 @@ class Groups:
 
 
 def read_groups(
-    outcomes: IntoFrame, cohorts: IntoFrame | None, by: str | Sequence[str] | None, *, result: Iterable[str]
+    outcomes: IntoFrame,
+    cohorts: IntoFrame | None,
+    by: str | Sequence[str] | None,
+    *,
+    result: Iterable[str],
+    counting: nw.Expr | None = None,
 ) -> tuple[nw.LazyFrame[Any], Groups]:
     """Check the arguments that all rates share.
 
@@ -119,6 +139,7 @@ def read_groups(
         cohorts: The cohorts, with or without ``fetch_outcome``; None: all customers of the outcomes.
         by: The columns to group by.
         result: The columns of the result, which no group column may be called.
+        counting: Which rows the result is made of, to find its first and last day; None: all.
 
     Returns:
         The outcomes as a lazy frame, and the groups.
@@ -133,7 +154,7 @@ def read_groups(
     there = bookings.collect_schema()
     if cohorts is None:
         _check_by(columns, there, {}, result)
-        return bookings, Groups(columns, columns, None, {})
+        return bookings, _dated(bookings, Groups(columns, columns, None, {}), counting)
     listed = lazy(cohorts)
     if listed.implementation is not bookings.implementation:
         raise TypeError(
@@ -153,7 +174,30 @@ def read_groups(
         .with_columns((1 - nw.col(MEMBERS)).alias(NOT_READ))
     )
     own = tuple(name for name in columns if name not in theirs)
-    return bookings, Groups(columns, own, members, _places(listed) if "cohort" in named else {})
+    groups = Groups(columns, own, members, _places(listed) if "cohort" in named else {})
+    return bookings, _dated(bookings, groups, counting)
+
+
+def _dated(bookings: nw.LazyFrame[Any], groups: Groups, counting: nw.Expr | None) -> Groups:
+    """Find of which days the rows of each group are and, where ``week`` names it, whether that week is complete."""
+    names = bookings.collect_schema().names()
+    if "class_day" not in names:
+        return groups
+    chosen = nw.lit(1) if counting is None else nw.when(counting).then(1).otherwise(0)
+    rows = groups.attach(bookings).with_columns(_chosen=chosen)
+    days = {"first_day": nw.col("_day").min(), "last_day": nw.col("_day").max()}
+    if "week" in groups.own and "week_complete" in names and "week_complete" not in groups.by:
+        rows = rows.with_columns(
+            _incomplete=nw.when(~nw.col("week_complete")).then(1).otherwise(0),
+            _dated=nw.when(~nw.col("week_complete").is_null()).then(1).otherwise(0),
+        )
+        days |= {"_incomplete": nw.col("_incomplete").max(), "_dated": nw.col("_dated").max()}
+    rows = rows.with_columns(_day=nw.when(nw.col("_chosen") == 1).then(nw.col("class_day")))
+    period = rows.group_by(*groups.by).agg(**days) if groups.by else rows.select(**days)
+    if "_dated" in days:
+        complete = nw.when(nw.col("_dated") == 1).then(nw.col("_incomplete") == 0)
+        period = period.with_columns(week_complete=complete).drop("_incomplete", "_dated")
+    return replace(groups, period=period)
 
 
 def _places(cohorts: nw.LazyFrame[Any]) -> dict[str, nw.LazyFrame[Any]]:
@@ -201,7 +245,7 @@ def _check_by(
             raise ValueError(f"by names {name!r}, which is no column. To choose from: {known}{missing}.")
         if name in outcomes and name in cohorts and name not in CUSTOMER_KEY:
             raise ValueError(f"by names {name!r}, a column of both the outcomes and the cohorts; rename one of them.")
-        if name in {*result, *_COUNTS} or name.startswith("_"):
+        if name in {*result, *_COUNTS, *PERIOD} - {"week_complete"} or name.startswith("_"):
             raise ValueError(f"by names {name!r}, a name that the rates need for themselves; rename that column.")
         dtype = cohorts[name] if name in cohorts else outcomes[name]
         if dtype.is_nested():

@@ -22,7 +22,7 @@ from bookings_analytics.metrics.clustering import (
     levels_of,
     spread,
 )
-from bookings_analytics.metrics.engines import join_groups
+from bookings_analytics.metrics.engines import count, join_groups
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 ATTENDED: Final = Measure("n_attended", "_recorded")
 RECORDED: Final = Measure("_recorded", "_held")
 TOTALS: Final = (  # value, interval, the shares q that deviations are taken from, S, the level that gave its term
-    *("value", "value_ci_low", "value_ci_high", "_q", "_S", "_level", "n", "recorded_share"),
+    *("value", "value_ci_low", "value_ci_high", "_q", "_S", "_level", "n", "n_customers", "recorded_share"),
 )
 
 
@@ -86,7 +86,7 @@ def _of_seats(
     count_by: Count = counts_of,
 ) -> Measured:
     needed = ("_recorded", "_held", *((*KINDS,) if count_by is counts_of_seats else ()))
-    sums = {name: nw.col(name).sum() for name in needed}
+    sums = {name: nw.col(name).sum() for name in needed} | {"n_customers": count(nw.col(m.n) > 0)}
     totals = clustered_totals(rows, groups, count_by, [m], sums, among=among)
     slot, day = (nw.col(m(level.name)) for level in LEVELS)
     of_recorded = m.n in {NO_SHOW.n, UNUSED.n}

@@ -18,6 +18,7 @@ from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_g
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
 from bookings_analytics.metrics.weeks import (
+    HELD,
     base_by_week,
     complete_for_customer,
     customer_weeks,
@@ -39,6 +40,7 @@ SEATS = Measure("n_seats", "n_requests")
 CANCELED = Measure("n_canceled", "n_requests")
 NO_SHOW = Measure("n_no_show", "_recorded")
 _SUMS = ("_recorded", "_held", "n_seats", "n_requests")
+_IN_COMPLETED = nw.col("outcome").is_in(HELD)
 _REQUESTS = [kind for kind in _KINDS if kind not in {"slot_canceled", "lost"}]
 
 
@@ -105,7 +107,7 @@ def booking_vs_participation(
             "booking_vs_participation needs cohorts=: customers who booked nothing are in its base, and only a list of "
             "customers names them."
         )
-    bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION)
+    bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION, counting=_IN_COMPLETED)
     totals = counted_of_base(bookings, groups, fetches, SEATS, CANCELED).with_columns(
         n_not_read=nw.col(NOT_READ),
         _ones=design_effect_of_ones(nw.col("n_customers")),
@@ -121,7 +123,7 @@ def booking_vs_participation(
         seat_rate=Rate(*SEATS, SEATS("deff"), SEATS("effective")),
         cancellation_rate=Rate(*CANCELED, CANCELED("deff"), CANCELED("effective")),
     )
-    return like(outcomes, groups.ordered(result, BOOKING_VS_PARTICIPATION))
+    return like(outcomes, groups.result(result, BOOKING_VS_PARTICIPATION))
 
 
 def no_shows(
@@ -166,7 +168,7 @@ def no_shows(
         >>> rates.select("class_id", "n_no_show", "no_show_rate", "no_show_rate_max").rows()
         [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
     """
-    bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS)
+    bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS, counting=_IN_COMPLETED)
     totals = counted(bookings, groups, NO_SHOW).with_columns(
         n_customers=nw.col("n_booked"),
         _came_at_most=nw.sum_horizontal("n_attended", "n_unrecorded"),
@@ -181,7 +183,7 @@ def no_shows(
         attendance_rate=Rate("n_attended", "_recorded", *clustered, Bounds("_held", "n_attended", "_came_at_most")),
         no_show_rate=Rate("n_no_show", "_recorded", *clustered, Bounds("_held", "n_no_show", "_missed_at_most")),
     )
-    return like(outcomes, groups.ordered(result, NO_SHOWS))
+    return like(outcomes, groups.result(result, NO_SHOWS))
 
 
 def outcome_counts(
@@ -215,20 +217,21 @@ def outcome_counts(
         ...     "outcome": ["attended", "lost", "no_show"],
         ... })
         >>> ba.outcome_counts(outcomes).filter(pl.col("n") > 0).rows()
-        [('attended', 1, 0.5), ('no_show', 1, 0.5), ('lost', 1, None)]
+        [('attended', 1, 0.5, 2), ('no_show', 1, 0.5, 2), ('lost', 1, None, 2)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=OUTCOME_COUNTS)
     one = bookings.select(_one=nw.len())  # one row, from which every engine makes the rows to join
     kinds = nw.concat([one.select(outcome=nw.lit(kind), _place=nw.lit(place)) for place, kind in enumerate(_KINDS)])
     result = (
         counted(bookings, groups)
+        .with_columns(n_customers=nw.col("_anything"))
         .join(kinds, how="cross")
         .with_columns(
             n=nw.sum_horizontal(*(nw.when(nw.col("outcome") == kind).then(nw.col(f"n_{kind}")) for kind in _KINDS))
         )
         .with_columns(share=nw.when(nw.col("outcome").is_in(_REQUESTS)).then(share(nw.col("n"), nw.col("n_requests"))))
     )
-    return like(outcomes, as_enum(groups.ordered(result, OUTCOME_COUNTS, then=["_place"]), "outcome", OUTCOME))
+    return like(outcomes, as_enum(groups.result(result, OUTCOME_COUNTS, then=["_place"]), "outcome", OUTCOME))
 
 
 def counted(
@@ -239,6 +242,7 @@ def counted(
     sums = {
         **{name: nw.col(name).sum() for name in (*(f"n_{kind}" for kind in _KINDS), *_SUMS)},
         "n_booked": count(held > 0),
+        "_anything": count(nw.col("_all") > 0),
         "n_participated": count(attended > 0),
         "_perhaps": count(attended + nw.col("n_unrecorded") > 0),
         "n_only_upcoming": count((held == 0) & (nw.col("n_upcoming") > 0)),
@@ -275,4 +279,5 @@ def counts_of(bookings: nw.LazyFrame[Any], key: Sequence[str]) -> nw.LazyFrame[A
         .with_columns(_held=nw.sum_horizontal("_recorded", "n_unrecorded"))
         .with_columns(n_seats=nw.sum_horizontal("_held", "n_upcoming"))
         .with_columns(n_requests=nw.sum_horizontal("n_seats", "n_canceled", "n_waiting"))
+        .with_columns(_all=nw.sum_horizontal("n_requests", "n_lost", "n_slot_canceled"))
     )

@@ -106,10 +106,10 @@ def visits(
         >>> weekly.select("n_customers", "n_weeks", "booked_per_week", "attended_per_week").row(0)
         (3, 6, 0.66..., 0.5)
     """
-    bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS)
+    bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS, counting=nw.col("outcome").is_in(HELD))
     quantile(confidence)  # which refuses what is no confidence
     totals = with_counts_per_week(visit_totals(bookings, groups, fetches), confidence)
-    return like(outcomes, groups.ordered(totals, VISITS))
+    return like(outcomes, groups.result(totals, VISITS))
 
 
 def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None = None) -> nw.LazyFrame[Any]:

@@ -114,7 +114,9 @@ def waitlist_conversion(
     """
     if timezone is not None and fetches is None:
         raise ValueError("timezone= is about the hours of the fetches: pass fetches= as well.")
-    bookings, groups = read_groups(outcomes, cohorts, by, result=WAITLIST_CONVERSION)
+    bookings, groups = read_groups(
+        outcomes, cohorts, by, result=WAITLIST_CONVERSION, counting=~nw.col("wait_outcome").is_null()
+    )
     totals, _ = waits_of(bookings, groups)
     if fetches is None:
         unknown = {name: nw.lit(None, nw.Float64) for name in ("median_fetch_gap_h", "looks_per_day")}
@@ -127,7 +129,7 @@ def waitlist_conversion(
         conversion_rate=Rate(*CONVERTED, "_two_way"),
         clear_rate=Rate("_cleared", "n_slots"),
     ).with_columns(reason=nw.when(nw.col("_decided") == 0).then(first_that_fits(_REASONS, nw.String())))
-    return like(outcomes, groups.ordered(result, WAITLIST_CONVERSION))
+    return like(outcomes, groups.result(result, WAITLIST_CONVERSION))
 
 
 def seats_lost_while_waiting(
@@ -166,9 +168,11 @@ def seats_lost_while_waiting(
         ...     "wait_outcome": [None, None, "lapsed", None],
         ... })
         >>> ba.seats_lost_while_waiting(outcomes).rows(named=True)
-        [{'n_seats': 1, 'n_slots': 2}]
+        [{'n_seats': 1, 'n_slots': 2, 'n_customers': 3}]
     """
-    bookings, groups = read_groups(outcomes, cohorts, by, result=SEATS_LOST_WHILE_WAITING)
+    bookings, groups = read_groups(
+        outcomes, cohorts, by, result=SEATS_LOST_WHILE_WAITING, counting=nw.col("class_slot_status") == "COMPLETED"
+    )
     counts = {
         "_no_show": count(nw.col("outcome") == "no_show"),
         "_lapsed": count(nw.col("wait_outcome") == "lapsed"),
@@ -179,7 +183,11 @@ def seats_lost_while_waiting(
         "n_seats": nw.min_horizontal("_no_show", "_lapsed").sum(),
         "n_slots": count(nw.col("_completed") > 0),
     }
-    return like(outcomes, groups.ordered(groups.totals(slots, sums), SEATS_LOST_WHILE_WAITING))
+    completed = nw.when(nw.col("class_slot_status") == "COMPLETED").then(1).otherwise(0)
+    customers = aggregate(bookings, _each(CUSTOMER_KEY, groups.own), {"_there": completed.max()})
+    sums["n_customers"] = count(nw.col("_there") > 0)
+    rows = nw.concat([slots, groups.attach(customers)], how="diagonal")
+    return like(outcomes, groups.result(groups.totals(rows, sums), SEATS_LOST_WHILE_WAITING))
 
 
 def waits_of(bookings: nw.LazyFrame[Any], groups: Groups) -> tuple[nw.LazyFrame[Any], nw.LazyFrame[Any]]:
@@ -189,6 +197,7 @@ def waits_of(bookings: nw.LazyFrame[Any], groups: Groups) -> tuple[nw.LazyFrame[
     summed = (*_COUNTS, "n_seen_late", "n_slots", "_cleared", "_observed", "_observed_again")
     sums = {
         **{name: nw.col(name).sum() for name in summed},
+        "n_customers": count(nw.col("_waits") > 0),
         **cluster_sums(*CONVERTED),
         **cluster_sums(*_IN_SLOT),
     }
@@ -210,6 +219,7 @@ def _customers(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]
     return groups.attach(
         rows.with_columns(
             _decided=nw.sum_horizontal(*(f"n_{kind}" for kind in _DECIDED)),
+            _waits=nw.sum_horizontal(*(f"n_{kind}" for kind in _KINDS)),
             _observed=nw.lit(1),
             _observed_again=nw.when(again).then(1).otherwise(0),
         ).drop("_first", "_last")

@@ -15,7 +15,7 @@ import vl_convert
 from bookings_analytics.notebook._columns import KNOWN_OF_TRENDS
 from bookings_analytics.notebook.sheets import Column, Sheet, columns_of, write_workbook
 from bookings_analytics.notebook.tables import ShownTable, table
-from bookings_analytics.schema import RESULTS, TREND
+from bookings_analytics.schema import PERIOD, RESULTS, TREND
 from bookings_analytics.wording import drawable, in_csv
 
 if TYPE_CHECKING:
@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_OURS: Final = {name for frame in (*RESULTS, TREND) for name in frame} | {
-    "day",
-    "week",
-    "weekday",
-    "first_day",
-    "last_day",
-}
+_OURS: Final = {name for frame in (*RESULTS, TREND, PERIOD) for name in frame} | {"day", "week", "weekday"}
 _PICTURES: Final = (".png", ".svg", ".pdf")
 _NUMBERS: Final = (".csv", ".xlsx")
 _SCALE: Final = 2  # pixels of the picture for each of the chart's

@@ -69,7 +69,7 @@ def findings(*results: IntoFrame, names: Mapping[Any, str] | None = None) -> Fin
                 f"a frame with the columns {', '.join(rows.columns)} has no finding. Pass frames of rates, such as "
                 "those of no_shows."
             )
-        known = {name for frame in (*schema.RESULTS, schema.CLASS_DAYS) for name in frame} - _GROUPED_BY
+        known = {name for frame in (*schema.RESULTS, schema.CLASS_DAYS, schema.PERIOD) for name in frame} - _GROUPED_BY
         by = [name for name in rows.columns if name not in known]
         titled = [
             row | {"group": " / ".join(_title(row[name], names or {}) for name in by)}

@@ -1,0 +1,123 @@
+"""Of which days every rate is, and whether a week is complete: the same in all of them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from engines import ENGINES, Engine
+
+import bookings_analytics as ba
+from bookings_analytics import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MONDAY = date(2026, 5, 4)
+KINDS = ("attended", "no_show", "canceled", "attended", "unrecorded", "waiting")
+
+
+def row(number: int, day: int | None, outcome: str, **values: Any) -> dict[str, Any]:
+    """One booking; the week from 4 May is complete, the next one is not."""
+    held = None if day is None else MONDAY + timedelta(days=day)
+    dated = {
+        "class_day": held,
+        "first_day": held,
+        "last_day": held,
+        "week": held and held - timedelta(days=held.weekday()),
+        "weekday": held and f"{held:%a}",
+        "week_complete": None if day is None else day < 7,
+        "canceled_days_before_min": 0,
+        "canceled_days_before_max": 0,
+        "canceled_from": "BOOKED" if outcome == "canceled" else None,
+        "watched": True,
+    }
+    base = {"studio": "mitte", "customer_id": number, "class_id": number % 2, "class_slot_id": number, "visible": True}
+    statuses = {"booking_status": "BOOKED", "class_slot_status": "COMPLETED", "wait_outcome": "converted"}
+    return {**base, **statuses, "outcome": outcome, **dated} | values
+
+
+ROWS = [row(number, day, kind) for number, (day, kind) in enumerate(zip((2, 3, 1, 9, None, 8), KINDS, strict=True))]
+OUTCOMES = pl.DataFrame(ROWS, schema=schema.OUTCOMES).with_columns(
+    pl.col("first_seen_at", "observed_at", "last_changed_at").fill_null(pl.datetime(2026, 5, 1, time_zone="UTC"))
+)
+COHORTS = pl.DataFrame({"studio": "mitte", "customer_id": range(7), "cohort": ["a"] * 6 + ["b"]})
+RATES: dict[str, Callable[..., Any]] = {
+    "booking_vs_participation": ba.booking_vs_participation,
+    "no_shows": ba.no_shows,
+    "outcome_counts": ba.outcome_counts,
+    "no_show_funnel": ba.no_show_funnel,
+    "cancellations": ba.cancellations,
+    "cancellation_notice": ba.cancellation_notice,
+    "waitlist_conversion": ba.waitlist_conversion,
+    "seats_lost_while_waiting": ba.seats_lost_while_waiting,
+    "visits": ba.visits,
+}
+HELD = (MONDAY + timedelta(days=2), MONDAY + timedelta(days=9))  # of seats in completed classes
+SPANS = dict.fromkeys(RATES, HELD) | {
+    "outcome_counts": (MONDAY + timedelta(days=1), HELD[1]),
+    "cancellations": (MONDAY + timedelta(days=1), HELD[1]),
+    "cancellation_notice": (MONDAY + timedelta(days=1),) * 2,
+    "waitlist_conversion": (MONDAY + timedelta(days=1), HELD[1]),
+    "seats_lost_while_waiting": (MONDAY + timedelta(days=1), HELD[1]),
+}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_every_rate_says_of_which_days_its_rows_are(engine: Engine, name: str) -> None:
+    result = engine.polars(RATES[name](engine.frame(OUTCOMES), engine.frame(COHORTS), by="cohort"))
+    assert result.columns[-2:] == ["first_day", "last_day"]
+    days = {cohort: days for cohort, *days in result.select("cohort", "first_day", "last_day").rows()}
+    assert days == {"a": list(SPANS[name]), "b": [None, None]}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_weeks_are_complete_or_not_and_what_is_not_dated_is_neither(engine: Engine, name: str) -> None:
+    result = engine.polars(RATES[name](engine.frame(OUTCOMES), engine.frame(COHORTS), by="week"))
+    complete = dict(result.select("week", "week_complete").rows())
+    known = {MONDAY: True, MONDAY + timedelta(days=7): False, None: None}
+    if name == "visits":
+        del known[MONDAY + timedelta(days=7)]  # complete weeks only
+    assert complete == known
+
+
+@pytest.mark.parametrize("name", sorted(set(RATES) - {"visits", "cancellations", "cancellation_notice"}))
+def test_where_nothing_carries_days_no_rate_does(name: str) -> None:
+    result = RATES[name](OUTCOMES.drop("class_day"), COHORTS, by="cohort")
+    assert not {"first_day", "last_day", "week_complete"} & set(result.columns)
+
+
+def test_a_week_without_a_booking_is_complete() -> None:
+    later = pl.DataFrame([row(1, 21, "attended", week_complete=True)], schema=OUTCOMES.schema)
+    weekly = ba.booking_vs_participation(pl.concat([OUTCOMES.filter("week_complete"), later]), COHORTS, by="week")
+    assert weekly["week_complete"].to_list() == [True] * 4
+    assert weekly["first_day"].to_list() == [HELD[0], None, None, MONDAY + timedelta(days=21)]
+
+
+def test_a_week_is_complete_if_it_is_in_every_studio() -> None:
+    nord = OUTCOMES.with_columns(studio=pl.lit("nord"), week_complete=pl.col("week").is_null())
+    weekly = ba.no_shows(pl.concat([OUTCOMES, nord]), by="week")
+    assert weekly.filter(week=MONDAY)["week_complete"].to_list() == [False]
+
+
+def test_two_periods_name_their_days_and_their_customers() -> None:
+    first = MONDAY - timedelta(days=14)
+    rows = [row(number % 6, -14 + number, KINDS[number % 2], week_complete=True) for number in range(28)]
+    outcomes = pl.DataFrame(rows, schema=OUTCOMES.schema)
+    changed = ba.before_after(outcomes, "no_show_rate", change=MONDAY, weeks=2)
+    assert changed.select("first_day", "last_day").row(0) == (first, first + timedelta(days=27))
+    assert changed.select("n_customers", "baseline_n_customers").row(0) == (6, 6)
+
+
+@pytest.mark.parametrize("name", sorted(set(RATES) - {"no_show_funnel"}))
+def test_small_groups_of_every_rate_can_be_suppressed(name: str) -> None:
+    rates = RATES[name](OUTCOMES, COHORTS, by="cohort")
+    hidden = ba.suppress_small(rates, fewer_than=5).filter(cohort="b")
+    assert hidden["n_customers"].null_count() == hidden.height
