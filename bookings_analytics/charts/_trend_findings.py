@@ -131,7 +131,7 @@ def in_short(weeks: Sequence[_Row]) -> str:
         if (n := marked.count(side))
     ]
     last = segments[-1]
-    slope = last.slope.split(" by")[0] if last.judged else "latest segment not judged"
+    slope = last.slope.split(" by")[0] if last.judged else "now not judged"
     return "; ".join([*(parts or ["no signal"]), *([slope] if slope else [])])
 
 

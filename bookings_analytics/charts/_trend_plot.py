@@ -26,8 +26,8 @@ _ALONE: Final = 260  # pixels of a group that has the chart for itself
 _STEPS: Final = {4: 132, 12: 100}  # groups → pixels of each
 _LOW_STEP: Final = 72
 _HEAD, _FOOT, _MARGIN = 24, 10, 6  # pixels above and below a group's plot; of a group alone
-_NARROW: Final = 450  # a plot of fewer pixels breaks its sentences earlier
-_LETTERS: Final = (52, 96)  # in a line of a sentence, in a narrow and in a wide plot
+_LETTERS: Final = {220: 34, 430: 46, 100_000: 96}  # a plot of fewer pixels → letters in a line of a sentence
+_LETTER: Final = 6.6
 _REASON: Final = 28  # letters in a line of a reason
 _TICKS: Final = 5
 _HALF: Final = 0.5
@@ -233,21 +233,28 @@ class Plot:
             yield text.encode(x=right_edge(), y=self._share("y"), text=alt.Text("says:N"), color=colored)
         if not self._alone:
             heads = [
-                {"y": len(self._groups) - place, "name": weeks[0]["name"], "short": in_short(weeks)}
-                for place, weeks in enumerate(self._groups)
+                {"y": len(self._groups) - place, "name": weeks[0]["name"], "short": short}
+                | {"room": round(_LETTER * (len(weeks[0]["name"]) + len(short) + 2))}
+                for place, (weeks, short) in enumerate((weeks, in_short(weeks)) for weeks in self._groups)
             ]
             chart = alt.Chart(alt.InlineData(heads)).encode(y=self._share("y"))
             name = chart.mark_text(align="left", baseline="top", dy=6, fontSize=12, fontWeight="bold", color=INK)
             yield name.encode(x=x_pixel(0), text=alt.Text("name:N"))
-            short = chart.mark_text(align="right", baseline="top", dy=6, fontSize=12, color=QUIET)
-            yield short.encode(x=right_edge(), text=alt.Text("short:N"))
+            # where there is no room for both, the group's name is what stays
+            room = alt.ExprRef("width < datum.room ? '' : datum.short")
+            short = chart.mark_text(align="right", baseline="top", dy=6, fontSize=12, color=QUIET, text=room)
+            yield short.encode(x=alt.XDatum((self._n_weeks - 1) * _WEEK + _EDGE))
 
     def _finding(self, says: str) -> alt.Chart:
         """Write the finding below the axis, in lines that fit the plot's width."""
-        narrow, wide = ("\n".join(textwrap.wrap(says, letters, break_on_hyphens=False)) for letters in _LETTERS)
-        mark = alt.Chart(alt.InlineData([{"narrow": narrow, "wide": wide}])).mark_text(
+        lines = {
+            str(letters): "\n".join(textwrap.wrap(says, letters, break_on_hyphens=False))
+            for letters in _LETTERS.values()
+        }
+        *narrower, _ = (f"width < {pixels} ? datum['{letters}'] : " for pixels, letters in _LETTERS.items())
+        mark = alt.Chart(alt.InlineData([lines])).mark_text(
             align="left", baseline="top", lineBreak="\n", lineHeight=_LINE + 2, color=INK, fontSize=12.5, dx=-34, dy=46,
-            text=alt.ExprRef(f"width < {_NARROW} ? datum.narrow : datum.wide"),
+            text=alt.ExprRef("".join(narrower) + f"datum['{[*lines][-1]}']"),
         )  # fmt: skip
         layer: alt.Chart = mark.encode(x=x_pixel(0), y=alt.YValue("height"))  # type: ignore[no-untyped-call] # Altair leaves it so
         return layer
