@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_left
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final, cast
+from itertools import combinations, takewhile
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import narwhals as nw
 import polars as pl
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrameT
 
+_SIZES: Final = ("n_customers", "baseline_n_customers")  # the second: of what a comparison compares with
+_RESULTS: Final = (*schema.RESULTS, schema.TREND)
 _PRIME: Final = (1 << 61) - 1  # arithmetic modulo a large prime: exact enough for sums of zeros and ones, and quick
 _Row = dict[int, int]  # one linear equation: group → coefficient
 
@@ -28,8 +31,8 @@ def pseudonymize(frame: IntoFrameT, *, secret: str) -> IntoFrameT:
     A pseudonym is the first 63 bits of BLAKE2b over the id, keyed with the hash of the secret. A hash without a key
     would be none: a few million ids are tried in seconds (EDPB, Guidelines 01/2025 on Pseudonymisation). The same
     secret gives the same pseudonym in every frame, so outcomes and cohorts still fit together and their rates are
-    those of the originals. Only ``customer_id`` is replaced: booking ids and the analyst's own columns stay as they
-    are.
+    those of the originals. Only ``customer_id`` is replaced, and the same id where the row's ``message`` quotes it:
+    booking ids and the analyst's own columns stay as they are.
 
     Args:
         frame: A polars, pandas or pyarrow frame with a whole-number column ``customer_id``; a lazy one stays lazy.
@@ -39,7 +42,8 @@ def pseudonymize(frame: IntoFrameT, *, secret: str) -> IntoFrameT:
         The same kind of frame, with ``customer_id`` a positive Int64; nulls stay null.
 
     Raises:
-        TypeError: The frame is on an engine that cannot run Python functions, or ``customer_id`` is no whole number.
+        TypeError: The frame is on an engine that cannot run Python functions, ``customer_id`` is no whole number, or
+            the secret no text.
         ValueError: The secret is empty, or the frame has no column ``customer_id``.
 
     Example:
@@ -50,13 +54,14 @@ def pseudonymize(frame: IntoFrameT, *, secret: str) -> IntoFrameT:
         >>> (first == third, first == second, first > 2**32)
         (True, False, True)
     """
-    key = hashlib.blake2b(_checked_secret(secret)).digest()
-    del secret
+    pseudonyms = _Pseudonyms(secret)
+    del secret  # so that no traceback that shows variables has it
     rows = lazy(frame)
-    kind = rows.collect_schema().get("customer_id")
+    columns = rows.collect_schema()
+    kind = columns.get("customer_id")
     if kind is None:
         raise ValueError(
-            f"the frame has no column customer_id, only {', '.join(rows.collect_schema().names())}: pass outcomes, "
+            f"the frame has no column customer_id, only {', '.join(columns.names())}: pass outcomes, "
             "bookings, fetches or cohorts."
         )
     if not kind.is_integer():
@@ -65,10 +70,12 @@ def pseudonymize(frame: IntoFrameT, *, secret: str) -> IntoFrameT:
         raise TypeError(
             f"pseudonyms are made in Python, which {rows.implementation.value} cannot run: collect the frame to polars."
         )
-    replaced = pl.col("customer_id").map_batches(
-        lambda ids: _pseudonyms(ids, key), return_dtype=pl.Int64, is_elementwise=True
-    )
-    native = cast("pl.LazyFrame", rows.to_native()).with_columns(customer_id=replaced)
+    ids = pl.col("customer_id")
+    replaced = [ids.map_batches(pseudonyms.of_ids, return_dtype=pl.Int64, is_elementwise=True)]
+    if columns.get("message") == nw.String:
+        quoting = pl.struct("customer_id", "message").map_batches(pseudonyms.in_texts, return_dtype=pl.String)
+        replaced.append(quoting.alias("message"))
+    native = cast("pl.LazyFrame", rows.to_native()).with_columns(replaced)
     return like(frame, nw.from_native(native))
 
 
@@ -79,7 +86,7 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
     suppressed group would follow from such a total by subtraction, so the next smallest groups are suppressed too,
     until no suppressed group is determined by the published groups and the totals (a question of rank; complementary
     suppression: Willenborg & de Waal, Elements of Statistical Disclosure Control, 2001). None of these
-    further groups is suppressed in vain.
+    further groups is suppressed in vain. A comparison has the numbers of two groups, and is suppressed with either.
 
     Args:
         rates: What any function of rates returned: its group columns first, and ``n_customers``.
@@ -112,8 +119,9 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
     table = cast("pl.DataFrame", rows.collect("polars").to_native())
     key = [*by, "_all"]  # which is there where nothing else is
     table = table.with_columns(_all=pl.lit(0))
-    groups = table.group_by(key, maintain_order=True).agg(pl.min("n_customers"))
-    sizes = [-1 if n is None else int(n) for n in groups["n_customers"]]
+    size = pl.min_horizontal(pl.col(name).fill_null(-1) for name in columns if name in _SIZES)
+    groups = table.group_by(key, maintain_order=True).agg(n_customers=size.min())
+    sizes = groups["n_customers"].to_list()
     hidden = _suppressed(groups.select(by).rows(), sizes, fewer_than)
     marks = groups.select(key).with_columns(
         _hidden=pl.Series([i in hidden for i in range(len(sizes))], dtype=pl.Boolean)
@@ -126,28 +134,52 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
     return like(rates, nw.from_native(shown.lazy()))
 
 
-def _checked_secret(secret: object) -> bytes:
-    if not isinstance(secret, str) or not secret.strip():
-        raise ValueError("the secret is empty: pass a long random text as secret=, and keep it apart from the frames.")
-    return secret.encode()
+class _Pseudonyms:
+    """The pseudonyms of one secret, which neither a plan nor a pickle of it shows."""
 
+    __slots__ = ("_key",)
 
-def _pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
-    known = ids.drop_nulls().unique()
-    made = [_pseudonym(customer_id, key) for customer_id in known]
-    return ids.replace_strict(known, pl.Series(made, dtype=pl.Int64), default=None, return_dtype=pl.Int64)
+    def __init__(self, secret: object) -> None:
+        if secret is not None and not isinstance(secret, str):
+            raise TypeError(f"the secret is a {type(secret).__name__}: pass a long random text as secret=.")
+        if secret is None or not secret.strip():  # None: a variable that is not set
+            raise ValueError(
+                "the secret is empty: pass a long random text as secret=, and keep it apart from the frames."
+            )
+        self._key = hashlib.blake2b(secret.encode()).digest()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Pseudonyms that are still to be made cannot be pickled: collect the frame first.")
 
-def _pseudonym(customer_id: int, key: bytes) -> int:
-    digest = hashlib.blake2b(str(customer_id).encode(), key=key, digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1 or 1
+    def of_ids(self, ids: pl.Series) -> pl.Series:
+        known = ids.drop_nulls().unique()
+        made = [self._of(customer_id) for customer_id in known]
+        return ids.replace_strict(known, pl.Series(made, dtype=pl.Int64), default=None, return_dtype=pl.Int64)
+
+    def in_texts(self, rows: pl.Series) -> pl.Series:
+        """Replace a customer's own id in that customer's text."""
+        texts = [
+            text
+            if text is None or customer_id is None
+            else re.sub(rf"(?<!\d){customer_id}(?!\d)", str(self._of(customer_id)), text)
+            for customer_id, text in rows.struct.unnest().iter_rows()
+        ]
+        return pl.Series(rows.name, texts, dtype=pl.String)
+
+    def _of(self, customer_id: int) -> int:
+        digest = hashlib.blake2b(str(customer_id).encode(), key=self._key, digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1 or 1
 
 
 def _group_columns(columns: Sequence[str]) -> list[str]:
-    """List the columns that a frame of rates is grouped by: those before the first of a result."""
-    results = {name for frame in schema.RESULTS for name in frame} - {"week"}  # a week is a group, also in a trend
-    first = next(i for i, name in enumerate(columns) if name in results)
-    return list(columns[:first])
+    """List the columns that a frame of rates is grouped by: those before the first of its result.
+
+    A list may have columns that other results use, such as ``value``. So it is looked first whose result it is; a frame
+    that is none's, since columns were taken out of it, is grouped by what no result has.
+    """
+    whole = [set(result) for result in _RESULTS if set(result) <= set(columns)]
+    names = max(whole, key=len, default=set().union(*_RESULTS)) - {"week"}  # a week is a group, also in a trend
+    return list(takewhile(lambda name: name not in names, columns))
 
 
 def _suppressed(groups: Sequence[tuple[Any, ...]], sizes: Sequence[int], fewer_than: int) -> set[int]:
