@@ -149,7 +149,7 @@ def test_the_share_of_known_times_that_the_fetches_confirm_is_printed(
         warnings.simplefilter("always")
         days = dated(watched, known=known)
     share = f"{(150 - n_wrong) / 150:.1%}"
-    printed = f"{150 - n_wrong} of 150 known times ({share}) lie inside what the fetches say.\n"
+    printed = f"Known times: {150 - n_wrong} of 150 ({share}) inside what the fetches say.\n"
     assert capsys.readouterr().out == printed
     assert [str(each.message).partition(":")[0] for each in said] == [
         f"{n_wrong} class slots have a known time that the fetches exclude; the known time was taken"

@@ -169,3 +169,26 @@ def test_a_damaged_table_is_named_and_bookings_can_still_be_read(tmp_path: Path)
     assert archive.history().collect().height == 1
     (problem,) = archive.check().problems
     assert "The slots of the archive" in problem
+
+
+def test_titles_reach_charts_and_notebooks_without_a_file_and_a_file_corrects_them(tmp_path: Path) -> None:
+    archive = ba.Archive(tmp_path / "archive")
+    archive.add(result(at(1), {7: {1: "BOOKED", 2: "BOOKED"}}))
+    archive.add_classes(class_rows({}, {"class_id": 2, "title": "Box"}), slot_rows())
+    outcomes = archive.outcomes()
+    chart = ba.charts.outcome_counts(ba.outcome_counts(outcomes.frame(), by="class_id"), names=outcomes.titles)
+    assert all(title in str(chart.description) for title in ("Yoga", "Box"))
+    titles = tmp_path / "classes.csv"
+    titles.write_text("class_id,title\n2,Boxing\n3,Run\n", "utf-8")
+    loaded = [ba.notebook.load([7], archive_path=tmp_path / "archive", class_file=file) for file in (None, titles)]
+    assert [each.titles for each in loaded] == [{1: "Yoga", 2: "Box"}, {1: "Yoga", 2: "Boxing", 3: "Run"}]
+
+
+def test_a_notebook_dates_by_the_kept_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = ba.Archive(tmp_path)
+    archive.add(result(at(1), {7: {1: "BOOKED"}}))
+    starts = at(3.5)
+    archive.add_classes(class_rows(), slot_rows({"class_slot_id": 1, "starts_at": starts, "observed_at": at(1)}))
+    data = ba.notebook.load([7], archive_path=tmp_path, timezone="UTC")
+    assert data.outcomes.select("starts_at", "hour", "class_day").row(0) == (starts, starts.hour, starts.date())
+    assert "Known times: 1 of 1 (100.0%) inside what the fetches say." in capsys.readouterr().out

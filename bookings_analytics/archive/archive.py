@@ -194,9 +194,7 @@ class Archive(ArchiveSummaries):
         Raises:
             ArchiveError: They can't be read.
         """
-        known = self._table.classes.rows("classes", self._until()).drop_nulls("title")
-        one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
-        return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
+        return self._table.classes.titles(self._until())
 
     def forget(self, customer_ids: Iterable[int], *, studio: str | None = None, dry_run: bool = False) -> Erasure:
         """Erase customers: their rows, and every trace of their ids in data files, logs, checkpoints and statistics.

@@ -72,6 +72,19 @@ class ClassTables:
             ),
         )
 
+    def titles(self, until: datetime) -> dict[int, str]:
+        """Read the titles of classes by their numbers; a number of several titles in several studios has none.
+
+        Args:
+            until: Looks stamped later are ahead of the clock.
+
+        Raises:
+            ArchiveError: The table can't be read.
+        """
+        known = self.rows("classes", until).drop_nulls("title")
+        one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
+        return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
+
     def add(self, classes: pl.DataFrame, slots: pl.DataFrame, until: datetime) -> None:
         """Keep a look. Nothing that was kept before is lost, whoever else writes meanwhile.
 

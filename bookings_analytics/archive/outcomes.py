@@ -14,7 +14,7 @@ from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.schema import OUTCOMES, PLACE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -34,6 +34,10 @@ class ArchiveOutcomes:
         since: The first class day to include.
         until: The last class day to include.
         reading: Returns a context that describes a file which can't be read any more.
+        titles: Class id → title, where the archive keeps classes.
+
+    Attributes:
+        titles: Class id → title, for ``names=`` of every chart; empty where the archive keeps no classes.
     """
 
     def __init__(
@@ -44,7 +48,9 @@ class ArchiveOutcomes:
         since: date | None = None,
         until: date | None = None,
         reading: Callable[[], AbstractContextManager[None]],
+        titles: Mapping[int, str] | None = None,
     ) -> None:
+        self.titles = dict(titles or {})
         self._parts = parts
         self._class_days = class_days
         self._since = since

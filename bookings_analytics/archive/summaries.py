@@ -198,4 +198,11 @@ class ArchiveSummaries(ArchiveFrames):
         if class_days is None and (since or until):
             raise ValueError("since and until are class days. Pass class_days= as well, such as archive.class_days(…).")
         parts = self._by_parts(lambda parts: parts)
-        return ArchiveOutcomes(parts, class_days, since=since, until=until, reading=self._table.reading)
+        return ArchiveOutcomes(
+            parts,
+            class_days,
+            since=since,
+            until=until,
+            reading=self._table.reading,
+            titles=self._table.classes.titles(self._until()),
+        )

@@ -9,7 +9,6 @@ import polars as pl
 
 from bookings_analytics.metrics.sightings import eager
 from bookings_analytics.schema import CLASS_DAYS, SLOT_KEY
-from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +68,7 @@ def _compare(slots: pl.DataFrame) -> None:
         return
     inside = compared.height - outside.height
     print(  # noqa: T201 - for the analyst, as the counts of a fetch are
-        f"{inside:,} of {counted(compared.height, 'known time')} ({inside / compared.height:.1%}) "
-        "lie inside what the fetches say."
+        f"Known times: {inside:,} of {compared.height:,} ({inside / compared.height:.1%}) inside what the fetches say."
     )
     if inside < _AGREE * compared.height:
         warn(outside, "have a known time that the fetches exclude; the known time was taken")

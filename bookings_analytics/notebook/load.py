@@ -39,7 +39,7 @@ class Loaded:
         outcomes: What became of each place that was asked for: `schema.OUTCOMES`. From an archive read with a time
             zone, also its ``class_day``, and that day's ``week`` (its Monday), ``weekday`` and ``month``.
         fetches: When each customer was asked for: `schema.FETCHES`.
-        titles: Class id → title; empty without a file of titles.
+        titles: Class id → title, as the archive keeps them and a file of titles corrects them.
         result: What the studio answered; None where an archive was read.
         archive: The archive that was read; None where the studio was asked.
         days: The days of the classes: `schema.CLASS_DAYS`; None without an archive or a time zone.
@@ -107,7 +107,7 @@ def load(
         closes: Local time after which no class ends.
         since: Of an archive, the first class day to look at, such as "2026-05-01"; None: the first known.
         until: The last class day to look at; None: the last known.
-        class_file: The titles of the classes: a list with ``class_id`` and ``title``.
+        class_file: The titles of the classes: a list with ``class_id`` and ``title``; None: as the archive keeps them.
 
     Raises:
         BookingsError: The list, the studio or the archive can't be read, or there is nothing in the period; the
@@ -131,12 +131,13 @@ def load(
         result = fetch_bookings(read_cohorts(cohort_file), studios=studio)
         return Loaded(result.cohorts, classify(result.bookings), result.fetches, titles, result=result)
     archive = Archive(archive_path, storage_options=dict(storage_options) if storage_options else None)
+    titles = archive.titles() | titles
     cohorts, fetches = archive.cohorts(cohort_file).collect(), archive.fetches().collect()
     if timezone is None:
         if first or last:
             raise ConfigurationError("since and until are days in the studio's time: set timezone as well.")
         return Loaded(cohorts, archive.outcomes().frame(), fetches, titles, archive=archive)
-    days = archive.class_days(timezone=timezone, opens=opens, closes=closes)
+    days = archive.class_days(timezone=timezone, opens=opens, closes=closes, known=archive.slots())
     dated = archive.outcomes(class_days=days).frame()
     chosen = dated.filter(pl.lit(True), *_within(first, last))  # noqa: FBT003 - keeps all rows without a period
     if chosen.is_empty() and (first or last):

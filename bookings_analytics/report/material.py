@@ -143,7 +143,12 @@ def read(request: Request, checked: Checked) -> Material:
     hours = hours_of(request)
     archive = checked.archive
     fetches = archive.fetches().collect()
-    days = archive.class_days(timezone=hours.timezone, opens=hours.opens, closes=hours.closes)  # type: ignore[arg-type] # not None, says hours_of
+    days = archive.class_days(
+        timezone=hours.timezone,  # type: ignore[arg-type] # not None, says hours_of
+        opens=hours.opens,
+        closes=hours.closes,
+        known=archive.slots(),
+    )
     everything = archive.outcomes(class_days=days).frame()
     weeks = Weeks.of(everything)
     asked = archive.cohorts(checked.listed).collect()

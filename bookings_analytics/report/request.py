@@ -101,6 +101,8 @@ def check(request: Request, folder: Path) -> Checked:
     titles = {} if classes is None else read_titles(_file("--classes", classes))
     if request.classes is not None and archive is not None:
         _check_titles(request.classes, titles, archive)
+    if archive is not None:
+        titles = archive.titles() | titles
     _check_folder(folder)
     return Checked(listed, archive, titles, by)
 
