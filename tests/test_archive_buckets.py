@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from snapshots import at, result
 
-from bookings_analytics.archive import Archive, layout, maintenance
+from bookings_analytics.archive import Archive, buckets, layout, maintenance
 from bookings_analytics.archive.changes import Added
 from bookings_analytics.archive.layout import fitting_width
+from bookings_analytics.archive.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,10 +134,10 @@ def test_rows_move_when_the_buckets_hold_too_much_or_too_little(
     archive.add(result(at(0), {each: {each: "BOOKED", 100 + each: "BOOKED"} for each in range(1, 41)}))
     archive.compact()
     before = everything(archive)
-    for least, most, buckets in ((1, 10, 40 // 5 + 1), (100, 1000, 1), (1, 60, 2)):
+    for least, most, n_buckets in ((1, 10, 40 // 5 + 1), (100, 1000, 1), (1, 60, 2)):
         monkeypatch.setattr(layout, "LATEST_ROWS", (least, most))
         archive.compact()
-        assert len({bucket for _, bucket in in_use(archive)}) == buckets
+        assert len({bucket for _, bucket in in_use(archive)}) == n_buckets
         assert set(in_use(archive).values()) == {1}
         for one, other in zip(before, everything(archive), strict=True):
             assert_frame_equal(one, other)
@@ -206,6 +207,39 @@ def test_a_renewal_beside_another_writer_loses_nothing(
     assert archive.add(result(at(3), again)) == Added(unchanged=len(expected), fetches=len(expected)), (
         "what the latest tables know is what the change log says"
     )
+
+
+@pytest.mark.parametrize("first", ["add", "new width"])
+def test_an_add_and_a_new_width_at_once_both_end_up_right(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    archive.add(result(at(0), {each: {each: "BOOKED"} for each in range(1, 31)}))
+    archive.compact()
+    monkeypatch.setattr(layout, "LATEST_ROWS", (1, 10))
+    assert archive._table.directory
+    other = Archive(archive._table.directory)
+    fit, append = buckets.fit, Snapshot.append
+
+    def slow_fit(now: Snapshot) -> bool:
+        monkeypatch.setattr(maintenance, "fit", fit)
+        other.add(result(at(1), {12: {12: "CANCELED"}}))
+        return fit(now)
+
+    def slow_append(now: Snapshot, *frames: pl.DataFrame) -> int:
+        monkeypatch.setattr(Snapshot, "append", append)
+        other.compact()
+        return append(now, *frames)
+
+    if first == "add":
+        monkeypatch.setattr(maintenance, "fit", slow_fit)
+        archive.compact()
+    else:
+        monkeypatch.setattr(Snapshot, "append", slow_append)
+        archive.add(result(at(1), {12: {12: "CANCELED"}}))
+    assert len({bucket for _, bucket in in_use(archive)}) == 7, "of five customers each"
+    expected = dict.fromkeys(range(1, 31), "BOOKED") | {12: "CANCELED"}
+    again = {customer_id: {customer_id: status} for customer_id, status in expected.items()}
+    assert archive.add(result(at(3), again)) == Added(unchanged=30, fetches=30)
 
 
 def keep_busy(place: Path, writer: int) -> None:

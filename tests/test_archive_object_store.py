@@ -106,6 +106,8 @@ def test_an_archive_in_an_object_store_is_like_one_in_a_directory(bucket: Bucket
         content = bucket.client.get_object(Bucket="gym", Key=key)["Body"].read()
         assert b"1415926535" not in content
         assert (1415926535).to_bytes(8, "little") not in content
+        if key.endswith(".parquet"):
+            assert "1415926535" not in str(pl.read_parquet(content).rows()), "nor where only differences are stored"
 
 
 def test_two_writers_to_an_object_store_lose_nothing(bucket: Bucket) -> None:
