@@ -357,6 +357,24 @@ def test_small_groups_are_left_out_of_every_table_and_chart(tmp_path: Path) -> N
     assert "Groups of fewer than 10 customers are left out" in (tmp_path / "safe/index.html").read_text("utf-8")
 
 
+def test_customers_are_listed_when_asked_for_at_the_end_of_the_question_of_no_shows(
+    tmp_path: Path, outcomes: pl.DataFrame
+) -> None:
+    run(tmp_path / "out", *OWN, "--with-customers", "--xlsx")
+    asked = ba.read_cohorts(LATE / "cohorts.csv")
+    own = outcomes.filter(
+        pl.col("class_day").is_between(date(2026, 5, 4), date(2026, 5, 31)),
+        pl.col("customer_id").is_in(asked["customer_id"].to_list()),
+    )
+    missed = own.filter(pl.col("outcome") == "no_show").group_by("customer_id").len()
+    expected = missed.sort("len", "customer_id", descending=[True, False]).rows()
+    for name in ("index", "no-shows"):
+        text = (tmp_path / f"out/{name}.html").read_text("utf-8")
+        (table,) = re.findall(r"by customer id</h\d>.*?</table>(?=\n(?:</article>|</main>))", text, re.DOTALL)
+        rows = re.findall(r'<th scope="row">(\d+)</th><td[^>]*>(\d+)</td>', table)
+        assert [(int(customer), int(n)) for customer, n in rows] == expected
+
+
 HOSTILE = "</script><img src=x onerror=alert(1)> A*B [x](javascript:alert(1)) <!--<script>"
 
 
@@ -386,6 +404,9 @@ class TestRefused:
             run(folder / "out", *options)
         assert not (folder / "out").exists()
         return str(raised.value)
+
+    def test_single_customers_and_no_small_groups(self, tmp_path: Path) -> None:
+        assert "Use one of them" in self.refused(tmp_path, *OWN, "--with-customers", "--suppress-small", "10")
 
     @pytest.mark.parametrize("option", ["--archive", "--studio", "--classes", "--studios"])
     def test_where_to_read_without_whom(self, tmp_path: Path, option: str) -> None:

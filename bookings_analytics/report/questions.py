@@ -124,6 +124,15 @@ def _no_shows(m: Material) -> Iterator[Part]:
     columns = ["n_attended", "n_no_show", "n_unrecorded", "^no_show_rate(|_ci.*)$"]
     if classes.height:
         yield _sheet(m, classes, "No-shows", columns)
+    if m.with_customers:
+        yield _customers(m)
+
+
+def _customers(m: Material) -> Sheet:
+    """List the customers who did not turn up, by their ids: counts alone, since one miss of two is no rate."""
+    each = no_shows(m.outcomes, m.listed, by="customer_id").filter(pl.col("n_no_show") > 0)
+    missed = each.sort("n_no_show", "customer_id", descending=[True, False])
+    return _sheet(m, missed, "No-shows", ["n_no_show", "n_attended", "n_unrecorded"])
 
 
 def _late(m: Material) -> Iterator[Part]:
@@ -262,7 +271,7 @@ def _sheet(
     when: str | None = None,
 ) -> Sheet:
     """Make a table of some columns, with the groups before them, the days on top, and headings of its own."""
-    by = [name for name in rates.columns if name in {*m.by, "class_id", "weekday"}]
+    by = [name for name in rates.columns if name in {*m.by, "class_id", "weekday", "customer_id"}]
     period = [name for name in ("first_day", "last_day") if name in rates.columns]
     per = f", by {' and '.join(noun(name, 1) for name in by)}" if by else ""
     chosen = rates.select(*by, *columns, *period)

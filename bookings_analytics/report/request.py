@@ -129,6 +129,10 @@ def hours_of(request: Request) -> ClassHours:
 
 def _check_options(request: Request) -> None:
     """Check which options go together."""
+    if request.with_customers and request.suppress_small:
+        raise ConfigurationError(
+            "--with-customers lists single customers, and --suppress-small leaves out small groups. Use one of them."
+        )
     if request.cohorts is None:
         named = {
             "--archive": request.archive,
