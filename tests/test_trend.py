@@ -171,8 +171,9 @@ def computed(engine: Engine, outcomes: pl.DataFrame, *args: Any, **options: Any)
 
 @pytest.mark.parametrize("rate", HITS)
 def test_limits_signals_and_slope_are_those_of_numpy(engine: Engine, rate: str) -> None:
-    table = computed(engine, BUSY, rate, confidence=0.9)
+    table = computed(engine, BUSY, rate, confidence=0.9, target=0)
 
+    assert set(table["against_target"]) == {"above"}
     assert table.schema == schema.TREND
     assert table["week"].to_list() == [monday(week) for week in range(26)]
     check(table, *counts(BUSY, rate, 26), confidence=0.9)
@@ -363,9 +364,9 @@ def test_limits_start_anew_on_the_first_monday_from_a_named_day_on() -> None:
     ("target", "side"), [(0.1, "above"), (0.9, "below"), (0.5, "open"), (0, "above"), (1, "below"), (None, None)]
 )
 def test_the_interval_of_the_last_segments_rate_is_beside_the_target_or_holds_it(
-    engine: Engine, target: float | None, side: str | None
+    target: float | None, side: str | None
 ) -> None:
-    table = computed(engine, BUSY, "no_show_rate", target=target)
+    table = ba.trend(BUSY, "no_show_rate", target=target)
 
     assert table.select("target", "against_target").unique().rows() == [(target, side)]
 
