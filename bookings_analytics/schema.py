@@ -306,6 +306,16 @@ CANCELLATION_NOTICE: Final = pl.Schema(
     }
 )
 
+CLASS_FILL: Final = pl.Schema(  # of class slots last looked at when they had begun
+    {
+        **_counts("n_slots", "n_slots_left_out"),  # left out: looked at too early, or without a number of places
+        **_counts("n_places", "n_taken"),
+        "filled_share": pl.Float64(),  # n_taken / n_places
+        **_counts("n_booked", "n_listed"),  # n_booked: n_taken without additional participants
+        "listed_share": pl.Float64(),  # n_listed / n_booked: the share of participants that the outcomes know
+    }
+)
+
 OUTCOME_COUNTS: Final = pl.Schema(
     {"outcome": OUTCOME, "n": pl.Int64(), "share": pl.Float64(), **_counts("n_customers")}  # of all outcomes together
 )
@@ -430,7 +440,7 @@ COVERAGE_BY_HOURS: Final = pl.Schema({**COVERAGE, **_counts("n_in_opening_hours"
 RESULTS: Final = (  # the frames of rates, which start with the columns they are grouped by
     *(BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME_COUNTS, NO_SHOW_FUNNEL, COMPARISON, VISITS),
     *(CANCELLATIONS, CANCELLATION_NOTICE, WAITLIST_CONVERSION, WAITLIST_CHANCES),
-    *(SEATS_LOST_WHILE_WAITING, COVERAGE_BY_HOURS),
+    *(SEATS_LOST_WHILE_WAITING, COVERAGE_BY_HOURS, CLASS_FILL),
 )  # TREND, some of whose columns a list may have, is read by its own chart and table
 
 RESERVED: Final = frozenset(
