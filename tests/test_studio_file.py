@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keyring
@@ -17,7 +19,6 @@ from bookings_analytics.studio_file import ClassHours, find_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 KEY = "made-up-key-0815"
 MITTE = """[[studio]]
@@ -40,6 +41,31 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "studios.toml"
+
+
+class InMemory(KeyringBackend):
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # it has no types there
+        self.keys: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if service == "locked":
+            raise keyring.errors.KeyringLocked(KEY)
+        return self.keys.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.keys[service, username] = password
+
+
+@pytest.fixture
+def ring() -> Iterator[InMemory]:
+    before = keyring.get_keyring()
+    ring = InMemory()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
 
 
 def refusal(path: Path, content: str | bytes) -> str:
@@ -66,6 +92,16 @@ def test_studios_come_in_the_order_of_the_file_with_their_keys(path: Path, befor
     assert nord.api_key.reveal() == f"{KEY}-KEY_NORD"
     assert (mitte.name, mitte.timezone, mitte.opens, mitte.closes) == ("mitte", None, "05:00", "24:00")
     assert mitte.api_key.reveal() == f"{KEY}-KEY_MITTE"
+
+
+@pytest.mark.usefixtures("ring")
+def test_the_example_of_the_documentation_can_be_read(path: Path) -> None:
+    page = Path(__file__).parent.parent / ".github" / "SCHEDULES.md"
+    (example,) = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    keyring.set_password("magicline", "nord", KEY)
+    path.write_text(example.replace("<tenant>", "acme"), "utf-8")
+    mitte, nord = ba.read_studios(path)
+    assert (mitte.name, mitte.opens, nord.name, nord.api_key.reveal()) == ("mitte", "06:00", "nord", KEY)
 
 
 def test_texts_are_trimmed(path: Path) -> None:
@@ -146,29 +182,6 @@ def test_a_key_that_no_header_carries_is_refused_by_its_variable(path: Path, mon
 
 class TestKeyring:
     FILE = MITTE.replace('api_key_env = "KEY_MITTE"', 'keyring = "magicline"')
-
-    class InMemory(KeyringBackend):
-        priority = 1
-
-        def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call] # it has no types there
-            self.keys: dict[tuple[str, str], str] = {}
-
-        def get_password(self, service: str, username: str) -> str | None:
-            if service == "locked":
-                raise keyring.errors.KeyringLocked(KEY)
-            return self.keys.get((service, username))
-
-        def set_password(self, service: str, username: str, password: str) -> None:
-            self.keys[service, username] = password
-
-    @pytest.fixture
-    def ring(self) -> Iterator[InMemory]:
-        before = keyring.get_keyring()
-        ring = self.InMemory()
-        keyring.set_keyring(ring)
-        yield ring
-        keyring.set_keyring(before)
 
     @pytest.mark.usefixtures("ring")
     def test_it_is_asked_for_the_studios_name(self, path: Path) -> None:
