@@ -147,13 +147,10 @@ class Plot:
             {"at": row["at"], "low": row["y_value_bounds_low"], "high": row["y_value_bounds_high"], "line": line}
             for line, row in _lines(self._groups, "value_bounds_low")
         ]
-        if not rows:
-            return
-        band = self._chart(rows, "low").mark_area(color=GAP, opacity=0.13, clip=True)
-        yield band.encode(y2=alt.Y2("high"), detail="line:N")
-        for edge in ("low", "high"):
-            line = self._chart(rows, edge).mark_line(color=GAP, strokeWidth=0.9, clip=True)
-            yield line.encode(detail="line:N")
+        if rows:
+            chart = self._chart(rows, "low")
+            band = chart.mark_area(fill=GAP, fillOpacity=0.13, stroke=GAP, strokeWidth=0.9, clip=True)
+            yield band.encode(y2=alt.Y2("high"), detail="line:N")
 
     def _limits(self) -> Iterator[alt.Chart]:
         """Draw limits and center, from edge to edge of each week."""
