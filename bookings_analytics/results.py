@@ -122,7 +122,7 @@ class FetchResult:
         others = (
             self.fetches.filter(pl.col("outcome") != "ok")
             .group_by("outcome")
-            .agg(pl.len(), pl.first("studio", "customer_id", "message"))
+            .agg(pl.len(), pl.first(*CUSTOMER_KEY, "message"))
             .sort("outcome")
         )
         rows = "".join(

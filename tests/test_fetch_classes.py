@@ -309,7 +309,7 @@ def test_the_date_of_their_end_is_told() -> None:
     assert "it is gone (410) and it will be switched off on 30 September 2026" in note
     shown = httpx.Response(200, json=page(), headers={"Deprecation": "@1782864000"})
     _, _, note = fetched({"": shown})
-    assert "it is deprecated since 1 July 2026" in note
+    assert "it is deprecated as of 1 July 2026" in note
 
 
 def test_the_key_is_in_no_text_that_is_kept_or_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from bookings_analytics.errors import ArchiveError
+from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.wording import counted, percent
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def _content_problems(now: Snapshot, until: datetime, classes: ClassTables) -> I
 
 
 def _ahead(now: Snapshot, until: datetime) -> Iterator[str]:
-    ahead = now.rows("fetches").filter(pl.col("fetched_at") > until).sort("studio", "customer_id", "fetched_at")
-    found = ahead.select("studio", "customer_id", pl.col("fetched_at").dt.strftime("%Y-%m-%d %H:%M UTC")).collect()
+    ahead = now.rows("fetches").filter(pl.col("fetched_at") > until).sort(*CUSTOMER_KEY, "fetched_at")
+    found = ahead.select(*CUSTOMER_KEY, pl.col("fetched_at").dt.strftime("%Y-%m-%d %H:%M UTC")).collect()
     if found.height:
         named = [f"customer {customer} of {studio!r} at {time}" for studio, customer, time in found.head(_NAMED).rows()]
         more = ", …" if found.height > _NAMED else ""

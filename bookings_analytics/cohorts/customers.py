@@ -21,7 +21,7 @@ CohortsSource: TypeAlias = str | Path | IntoFrame | Iterable[int]
 
 _MAX_ID = 2**63 - 1
 _EXACT_FLOAT = 2**53
-_KEY = ["studio", "customer_id", "cohort"]
+_KEY = [*schema.CUSTOMER_KEY, "cohort"]
 
 
 def read_cohorts(

@@ -112,13 +112,15 @@ def fetch_bookings(
 
     try:
         totals = {studio.name: len(ids) for studio, ids in plan.asked.items()}
-        with progress_bars(totals, shown=progress) as update:
-            run_in_thread(job.run(plan.asked, plan.answered_before), job, lambda: update(job.written.done))
+        try:
+            with progress_bars(totals, shown=progress) as update:
+                run_in_thread(job.run(plan.asked, plan.answered_before), job, lambda: update(job.written.done))
+        finally:  # an endpoint that is gone ends a fetch, too
+            if job.announced:
+                _warn(job.announced)
         complete = result()
         if len(by_name) == 1:
             _check_address(complete)
-        if job.announced:
-            _warn(job.announced)
         if progress:
             print(complete.summary(between=";\n", each_studio=True))  # noqa: T201 - what a notebook keeps; one line would break in a word
     except KeyboardInterrupt:

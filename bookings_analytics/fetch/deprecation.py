@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_GONE = 410
+GONE: Final = "it is gone (410)"
+_STATUS_GONE: Final = 410
 
 
 def announcement(status: int, headers: Mapping[str, str]) -> str | None:
@@ -24,13 +25,13 @@ def announcement(status: int, headers: Mapping[str, str]) -> str | None:
         >>> announcement(200, {"sunset": "Wed, 30 Sep 2026 23:59:59 GMT"})
         'it will be switched off on 30 September 2026'
         >>> announcement(200, {"deprecation": "@1782864000"})
-        'it is deprecated since 1 July 2026'
+        'it is deprecated as of 1 July 2026'
     """
     said = []
-    if status == _GONE:
-        said.append("it is gone (410)")
+    if status == _STATUS_GONE:
+        said.append(GONE)
     if (deprecation := headers.get("deprecation")) is not None and deprecation.strip() != "false":
-        said.append(f"it is deprecated{_date(deprecation, 'since')}")
+        said.append(f"it is deprecated{_date(deprecation, 'as of')}")
     if (sunset := headers.get("sunset")) is not None:
         said.append(f"it will be switched off{_date(sunset, 'on')}")
     return " and ".join(said) or None

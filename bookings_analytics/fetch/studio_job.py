@@ -13,6 +13,7 @@ from bookings_analytics.errors import (
     ConnectionFailedError,
     InvalidResponseError,
 )
+from bookings_analytics.fetch.deprecation import GONE
 from bookings_analytics.fetch.retry import MAX_ATTEMPTS, RETRIED
 from bookings_analytics.fetch.rows import FetchRow, fetched, not_read, outcome_of
 
@@ -180,6 +181,8 @@ class StudioJob:
         )
         if len(self._failed) == ASKED_FIRST:
             raise ConnectionFailedError(f"{told}Check the network, then fetch again.")
+        if any(each.startswith(GONE) for each in self._client.announced):
+            raise ConfigurationError(f"{told}The endpoint is gone: update bookings_analytics.")
         raise ConfigurationError(
             f"{told}The address is probably not this studio's, or the ids are another's. "
             "Check base_url= (or BOOKINGS_BASE_URL) and the cohort list."

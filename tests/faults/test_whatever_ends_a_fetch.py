@@ -311,7 +311,8 @@ class TestTheEndpointsEnd:
     @pytest.mark.parametrize(
         ("headers", "says"),
         [
-            ({"Deprecation": "@1782864000"}, "it is deprecated since 1 July 2026"),
+            ({"Deprecation": "@1782864000"}, "it is deprecated as of 1 July 2026"),
+            ({"deprecation": "@4102444800"}, "it is deprecated as of 1 January 2100"),  # RFC 9745: it may lie ahead
             ({"Deprecation": "true"}, "it is deprecated."),
             ({"Sunset": "Wed, 30 Sep 2026 23:59:59 GMT"}, "it will be switched off on 30 September 2026"),
             ({"Deprecation": "soon", "Sunset": "later"}, "it is deprecated and it will be switched off."),
@@ -329,6 +330,31 @@ class TestTheEndpointsEnd:
     def test_410_as_well(self) -> None:
         with pytest.warns(FutureWarning, match="it is gone") as warned:
             fetch(range(1, 11), Answering(answering(410, json={})))
+        assert len(warned) == 1
+
+    def test_an_endpoint_that_is_gone_for_everybody_is_called_gone_and_not_a_wrong_address(self) -> None:
+        gone = answering(410, json={}, headers={"Sunset": "Wed, 30 Sep 2026 23:59:59 GMT"})
+        with (
+            pytest.warns(FutureWarning, match=r"gone \(410\) and it will be switched off on 30 September") as warned,
+            pytest.raises(ba.ConfigurationError, match=r"The endpoint is gone: update bookings_analytics") as ended,
+        ):
+            fetch(range(1, 1001), Answering(gone))
+        assert len(warned) == 1
+        assert "address" not in str(ended.value)
+        assert outcomes(ended.value.result) == {"failed": 50, "not_fetched": 950}
+
+    def test_of_several_studios_once(self) -> None:
+        studios = [ba.Studio(name, base_url=f"https://{name}.example", api_key="made-up") for name in ("a", "b", "c")]
+        listed = pl.DataFrame({"customer_id": range(1, 31), "studio": ["a", "b", "c"] * 10})
+        announcing = Answering(answering(headers={"Deprecation": "@1782864000"}))
+        with pytest.warns(FutureWarning, match="as of 1 July 2026") as warned:
+            ba.fetch_bookings(listed, studios=studios, transport=announcing, progress=False)
+        assert len(warned) == 1
+
+    def test_also_when_an_error_ends_the_fetch(self) -> None:
+        refusing = Answering(answering(401, json={}, headers={"Deprecation": "true"}))
+        with pytest.warns(FutureWarning, match="it is deprecated") as warned, pytest.raises(ba.AuthenticationError):
+            fetch(range(1, 11), refusing)
         assert len(warned) == 1
 
     def test_nothing_announced_is_no_warning(self) -> None:
