@@ -377,3 +377,16 @@ class TestCommandLine:
                 cli.run()
         assert stopped.value.code == 2
         assert f"ConfigurationError: Port {taken}" in capsys.readouterr().err
+
+
+def test_the_page_on_privacy_shows_commands_as_they_are() -> None:
+    page = (ROOT / ".github/PRIVACY.md").read_text("utf-8")
+    commands = typer.main.get_group(cli.app).commands
+    shown = re.findall(r"\| `bookings-analytics ([\w-]+) (.*?)`", page)
+    assert [name for name, _ in shown] == ["forget", "forget-opted-out", "retain"]
+    for name, arguments in shown:
+        command = commands[name]
+        command.make_context(name, arguments.split())
+        assert any("--dry-run" in parameter.opts for parameter in command.params)
+    options = {option for command in commands.values() for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"`(--[\w-]+)", page)) <= options
