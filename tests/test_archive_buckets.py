@@ -209,6 +209,19 @@ def test_a_renewal_beside_another_writer_loses_nothing(
     )
 
 
+def test_the_first_renewal_beside_a_renaming_knows_the_new_name(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.add(result(at(0), {1: {1: "BOOKED"}}))
+    monkeypatch.setattr(maintenance, "RENEWED_EVERY", 1)
+    assert archive._table.directory
+    other = Archive(archive._table.directory)
+    overtaken(monkeypatch, lambda: other.rename_studio("mitte", "nord"))
+    archive.add(result(at(1), {2: {2: "BOOKED"}}))
+    again = result(at(2), {1: {1: "BOOKED"}, 2: {2: "BOOKED"}}, studio="nord")
+    assert archive.add(again) == Added(unchanged=2, fetches=2)
+
+
 @pytest.mark.parametrize("first", ["add", "new width"])
 def test_an_add_and_a_new_width_at_once_both_end_up_right(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, first: str

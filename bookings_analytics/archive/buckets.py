@@ -73,7 +73,7 @@ def fit(now: Snapshot) -> bool:
         schema_mode="overwrite",
         partition_by=list(PARTITIONS),
         writer_properties=WRITER,
-        commit_properties=now.as_new_buckets(width),
+        commit_properties=now.as_rewriting(width),
     )
     return True
 

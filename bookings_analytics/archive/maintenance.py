@@ -44,7 +44,7 @@ def compact(archive: ArchiveTable, until: datetime) -> None:
 def _merge(now: Snapshot) -> None:
     now.verify()
     if now.delta.metadata().configuration[FORMAT_KEY] != str(FORMAT):
-        # First, since an earlier version does not know what to do with buckets, and this one with neither.
+        # First: an earlier version can't read buckets, while this one reads the new format without them as well.
         now.delta.alter.set_table_properties({FORMAT_KEY: str(FORMAT)}, raise_if_not_exists=False)
     if not fit(now):
         now.delta.optimize.compact(writer_properties=WRITER)
@@ -94,7 +94,7 @@ def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
             predicate=f"studio = {quoted(old)}",
             updates={"studio": quoted(name)},
             writer_properties=WRITER,
-            commit_properties=now.as_add(),  # an add under way compares again, under the names as they are then
+            commit_properties=now.as_rewriting(),  # an add under way compares again, under the names as they are then
         )
 
     if archive.open() is None:

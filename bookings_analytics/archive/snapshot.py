@@ -152,22 +152,22 @@ class Snapshot:
             self.stacked(observations=observations, fetches=fetches).with_columns(pl.lit(number).alias(ADD_NUMBER)),
             mode="append",
             writer_properties=WRITER,
-            commit_properties=self.as_add(),
+            commit_properties=CommitProperties(app_transactions=[Transaction(_ADD, number)]),
         )
         return number
-
-    def as_add(self) -> CommitProperties:
-        """Return what makes a commit the next add, so that another add under way has to compare again."""
-        return CommitProperties(app_transactions=[Transaction(_ADD, self.add_number + 1)])
 
     def as_renewal(self) -> CommitProperties:
         """Return what makes a commit a renewal: of two at once one fails, while adds go on beside it."""
         return CommitProperties(app_transactions=self._renewal())
 
-    def as_new_buckets(self, width: int) -> CommitProperties:
-        """Return what makes a commit one that moves all rows: neither an add nor a renewal can go on beside it."""
-        moved = [Transaction(_WIDTH, width), Transaction(_ADD, self.add_number + 1), *self._renewal()]
-        return CommitProperties(app_transactions=moved)
+    def as_rewriting(self, width: int | None = None) -> CommitProperties:
+        """Return what makes a commit one that rewrites all rows: neither an add nor a renewal can go on beside it.
+
+        Args:
+            width: The width of the buckets that the rows are moved to; None: they stay in theirs.
+        """
+        rewriting = [Transaction(_ADD, self.add_number + 1), *self._renewal()]
+        return CommitProperties(app_transactions=[*rewriting, *([Transaction(_WIDTH, width)] if width else [])])
 
     def _renewal(self) -> list[Transaction]:
         return [Transaction(_RENEWAL, self.version)]
