@@ -32,10 +32,21 @@ SLOW = (
     *(
         f"tests/test_{name}.py"
         for name in (
-            *("archive_object_store", "archive_writers", "browser", "coverage", "demo_data", "demo_world", "intervals"),
+            *(
+                "archive_object_store",
+                "archive_writers",
+                "browser",
+                "chain",
+                "coverage",
+                "demo_data",
+                "demo_world",
+                "intervals",
+            ),
             *("lab", "notebook", "rate_limit", "report", "report_browser", "scheduled_fetch", "truth"),
         )
     ),
+    "tests/faults/test_archive_storm.py",
+    "tests/faults/test_names.py",
     "tests/test_archive.py::test_any_course_of_fetches",
     "tests/test_demo_api.py::test_a_program",
     "tests/test_demo_api.py::test_in_a_terminal",

@@ -135,7 +135,9 @@ def test_the_file_wins_over_the_variables_of_one_studio(chain: Chain, monkeypatc
     monkeypatch.setenv("BOOKINGS_BASE_URL", "https://elsewhere.example")
     listed = pl.read_csv(chain.place / "members.csv").filter(studio="studio 03")
     listed.write_csv(chain.place / "members.csv")
-    assert chain.fetch()[0] == Exit.DONE
+    code, said = chain.fetch()
+    assert code == Exit.DONE
+    assert f"The list has no customer of studio 00, {REFUSED}, {DOWN}, studio 04." in said
 
 
 def test_a_file_that_names_no_key_is_exit_code_2_before_anything_is_asked(

@@ -119,6 +119,9 @@ def fetch_into_archive(
         )
     for line in (*night_lines(kept, hours, result.cohorts), *_in_opening_hours(result, kept, hours)):
         echo(line)
+    listed = set(result.cohorts["studio"])
+    if unlisted := [studio.name for studio in studios if studio.name not in listed]:
+        echo(f"The list has no customer of {', '.join(unlisted)}.")
     if isinstance(stopped_by, FetchInterrupted):
         asked = result.fetches.filter(pl.col("outcome") != "not_fetched").height
         echo(
