@@ -430,7 +430,7 @@ def test_several_group_columns_make_one_label_and_a_line_each_under_the_pointer(
 
     assert rows_of(spec) == ["mitte / Yoga", "mitte / 2"]
     assert "by studio and class" in spec["description"]
-    assert [line["title"] for line in spec["layer"][0]["encoding"]["tooltip"][:2]] == ["studio", "class_id"]
+    assert [line["title"] for line in spec["layer"][0]["encoding"]["tooltip"][:2]] == ["studio", "class"]
 
 
 @pytest.mark.parametrize("name", ALL)

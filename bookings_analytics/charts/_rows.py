@@ -10,7 +10,7 @@ import altair as alt
 
 from bookings_analytics.charts._palette import FAINT, INK, QUIET
 from bookings_analytics.charts._style import SMALL, WIDTH, axis, right_edge, share_axis, x_pixel, y_pixel
-from bookings_analytics.wording import cleaned
+from bookings_analytics.wording import noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -148,12 +148,12 @@ class Rows:
 
 
 def group_tooltip(by: list[str]) -> list[alt.Tooltip]:
-    """Show the group columns under their own names, without what ends a string.
+    """Show the group columns by what they are called in words, without what ends a string.
 
     Vega-Lite 5 puts them into its expressions as they are, and Vega-Lite 6 escapes them: neither can be relied on.
     """
     ends = str.maketrans({'"': "\N{RIGHT DOUBLE QUOTATION MARK}", "\\": "\N{REVERSE SOLIDUS OPERATOR}"})
-    return [alt.Tooltip(f"by_{i}:N", title=cleaned(name).translate(ends)) for i, name in enumerate(by)]
+    return [alt.Tooltip(f"by_{i}:N", title=noun(name, 1).translate(ends)) for i, name in enumerate(by)]
 
 
 def _centered(text: str) -> alt.ExprRef:

@@ -75,10 +75,13 @@ td.number { white-space: nowrap }
   main { max-width: none; margin: 0; padding: 0 }
   nav, .drawn, .beside { display: none !important }
   .live > img, figure img { display: block; max-height: 88mm; width: auto }
+  figure.tall > img { max-height: 105mm }
   h2 { margin-top: 1.6rem }
   figure, .numbers, .cautions, .short, tr, li, caption { break-inside: avoid }
   thead { display: table-header-group }
-  h1, h2, h3, figcaption, caption, h2 + p { break-after: avoid }
+  h1, h2, h3, figcaption, caption, thead, h2 + p { break-after: avoid }
+  tbody tr:nth-child(-n + 2) { break-before: avoid }
+  .note { break-before: avoid }
   p { orphans: 3; widows: 3 }
   .many { width: auto }
   table { font-size: 8.5pt }

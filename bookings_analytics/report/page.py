@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bookings_analytics.report.parts import Part, Question
 
 _EMBED: Final = {"renderer": "svg", "theme": None, "actions": {"source": False, "compiled": False, "editor": False}}
+_TALL: Final = 400  # pixels: a picture of more gets more of a printed page, so that its letters can be read
 _SHORT: Final = 8  # rows: such a table stays on one page
 _PHONE: Final = 350  # pixels that a table has on a phone
 _LETTER, _GAP = 7.5, 16  # pixels of a letter of a table, and between two columns
@@ -94,10 +95,11 @@ def _figure(figure: Figure, level: int) -> str:
     title, lines = _title(spec)
     caption = f"<h{level}>{escape(title)}</h{level}>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
     says = escape(str(spec.get("description", title)))
+    tall = ' class="tall"' if spec.get("height", 0) > _TALL else ""
     source = base64.b64encode(figure.svg.encode()).decode()
     live = _for_script(figure.bare | {"usermeta": {"embedOptions": _EMBED} | spec.get("usermeta", {})})
     return (
-        f'<figure><figcaption>{caption}</figcaption><img src="data:image/svg+xml;base64,{source}" alt="{says}">'
+        f'<figure{tall}><figcaption>{caption}</figcaption><img src="data:image/svg+xml;base64,{source}" alt="{says}">'
         f'{_beside(spec)}<script type="application/json">{live}</script></figure>'
     )
 

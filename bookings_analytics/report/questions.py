@@ -257,8 +257,8 @@ def _data(m: Material) -> Iterator[Part]:
 
 
 def _order(m: Material) -> list[Any]:
-    """List the groups in the order of the list."""
-    return m.listed[m.by[0]].unique(maintain_order=True).to_list() if m.by else []
+    """List the cohorts in the order of the list, which the archive's coverage does not keep."""
+    return m.listed["cohort"].unique(maintain_order=True).to_list() if m.by == ["cohort"] else []
 
 
 def _sheet(
@@ -275,8 +275,7 @@ def _sheet(
     period = [name for name in ("first_day", "last_day") if name in rates.columns]
     per = f", by {' and '.join(noun(name, 1) for name in by)}" if by else ""
     chosen = rates.select(*by, *columns, *period)
-    sort = _order(m) if by and by == m.by else None
-    made = table(chosen, names=m.titles, title=title + per, sort=sort)
+    made = table(chosen, names=m.titles, title=title + per, sort=_order(m) if by and by == m.by else None)
     of_all = table(rates, names=m.titles).sheet.lines[-1:]
     base = made.sheet.lines[-1:] if len(made.sheet.lines) > bool(period) else of_all
     own = made.sheet.lines[:1] if period else [f"{m.period.text}."] if m.period.text else []
