@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,10 +12,11 @@ from engines import ENGINES, Engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_dated import outcomes_of, service_day
-from watched_classes import Watched, nightly, watch
+from watched_classes import ZONE, Watched, nightly, watch
 
 import bookings_analytics as ba
-from bookings_analytics.schema import CANCELLATION_NOTICE, CANCELLATIONS, OUTCOMES
+from bookings_analytics import demo
+from bookings_analytics.schema import CANCELLATION_NOTICE, CANCELLATIONS, OUTCOMES, SEAT_STATUSES
 
 THREE = [timedelta(hours=hour, minutes=15) for hour in (4, 12, 18)]
 DAY = date(2026, 5, 4)
@@ -384,3 +386,25 @@ def test_outcomes_without_starts_are_refused() -> None:
         with pytest.raises(ValueError, match=r"the outcomes carry no starts_at.*known=archive\.slots\(\)"):
             ba.cancellations(frame_without, deadline=DEADLINE)
     assert ba.cancellations(unknown.clear(), deadline=DEADLINE)["n_late"].item() == 0
+
+
+def test_the_demo_studios_late_cancellations_are_those_of_its_world() -> None:
+    """The bundled archive of nightly looks, with the starts that the demo's API would tell."""
+    world = demo.World()
+    archive = ba.Archive(Path(__file__).parent.parent / "data" / "archive", must_exist=True)
+    known = world.timetable.select("class_slot_id", "starts_at", studio=pl.lit("demo"))
+    days = archive.class_days(timezone=ZONE, opens="06:00", closes="23:00", known=known)
+    outcomes = archive.outcomes(class_days=days).frame()
+    canceled = world.changes.filter(booking_status="CANCELED").group_by("booking_id").agg(pl.max("changed_at"))
+    counted = outcomes.filter(
+        pl.col("watched") & (pl.col("outcome") == "canceled") & pl.col("canceled_from").is_in(list(SEAT_STATUSES))
+    ).join(canceled, on="booking_id")
+    assert counted.filter(~pl.col("changed_at").is_between("canceled_after", "canceled_by", closed="right")).is_empty()
+    for deadline in (timedelta(hours=2), DEADLINE, timedelta(days=3)):
+        late = counted.filter(pl.col("changed_at") > pl.col("starts_at") - deadline).height
+        found = ba.cancellations(outcomes, deadline=deadline).row(0, named=True)
+        held = sum(found[f"n_{name}"] for name in HELD)
+        assert late > 50
+        assert found["n_undated"] == 0
+        assert found["n_late"] <= late <= found["n_late"] + found["n_ambiguous"]
+        assert found["late_cancel_rate_min"] <= late / (late + held) <= found["late_cancel_rate_max"]

@@ -224,9 +224,9 @@ def cancellation_notice(
 
 
 def _apart(shares: Mapping[int | None, float]) -> set[int | None]:
-    """Choose the days whose labels stay on a narrow chart: the largest shares first, none beside another."""
+    """Choose the days whose labels stay on a narrow chart: the class day, then large shares, none beside another."""
     chosen: set[int | None] = set()
-    for day in sorted(shares, key=lambda day: shares[day], reverse=True):
+    for day in sorted(shares, key=lambda day: (day != 0, -shares[day])):
         if day is None or not {day - 1, day + 1} & chosen:
             chosen.add(day)
     return chosen
