@@ -399,7 +399,7 @@ def test_weeks_that_are_no_number_of_weeks_are_refused(weeks: Any) -> None:
 
 def test_a_change_that_is_no_date_is_refused() -> None:
     with pytest.raises(TypeError, match=r"change is '2025-04-02': use a date, such as date\(2026, 5, 1\)"):
-        before_after(DATED, "no_show_rate", change="2025-04-02", weeks=1)  # type: ignore[arg-type] # which is the point
+        before_after(DATED, "no_show_rate", change="2025-04-02", weeks=1)  # type: ignore[call-overload] # which is the point
 
 
 def seats(counts: Sequence[Sequence[tuple[int, int]]]) -> pl.DataFrame:

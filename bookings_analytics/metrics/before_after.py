@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.differences import check_rate, shared_over_time, with_difference
-from bookings_analytics.metrics.engines import like, merge, rows_of
+from bookings_analytics.metrics.engines import like, merge, of_outcomes, rows_of
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OF_ONE_PERIOD: Final = ("week", "month", "class_day")  # in `by`: none of them is both before and after
 
 
+@of_outcomes
 def before_after(
     outcomes: IntoFrameT,
     rate: str,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.clustering import clustered_totals, effective_columns
-from bookings_analytics.metrics.engines import aggregate, count, like
+from bookings_analytics.metrics.engines import aggregate, count, like, of_outcomes
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.seats_given_up import (
@@ -41,6 +41,7 @@ _DAYS: Final = range(API_WINDOW.days + 1)
 _DECIDED = nw.col("outcome").is_in([*(name.removeprefix("n_") for name in HELD), "canceled"])
 
 
+@of_outcomes
 def cancellations(
     outcomes: IntoFrameT,
     cohorts: IntoFrame | None = None,
@@ -131,6 +132,7 @@ def cancellations(
     return like(outcomes, groups.result(where_known(result, *parts), CANCELLATIONS))
 
 
+@of_outcomes
 def cancellation_notice(
     outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str] | None = None
 ) -> IntoFrameT:

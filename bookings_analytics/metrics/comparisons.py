@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.differences import check_rate, is_group, shared_with_one, with_difference
-from bookings_analytics.metrics.engines import like, rows_of
+from bookings_analytics.metrics.engines import like, of_outcomes, rows_of
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20  # groups named in a message
 
 
+@of_outcomes
 def compare(
     outcomes: IntoFrameT,
     rate: str,

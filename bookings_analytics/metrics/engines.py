@@ -6,17 +6,44 @@ engine can't do is solved here and nowhere else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, cast, overload
 
 import narwhals as nw
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
 
 _DIGITS: Final = 20  # numbers in names are compared as numbers up to so many digits
+
+
+P = ParamSpec("P")
+
+
+class KeptOutcomes(Protocol):
+    """Outcomes that an archive keeps: no frame, but what gives one."""
+
+    def lazy(self) -> pl.LazyFrame:
+        """Return them as a lazy frame."""
+
+    def frame(self) -> pl.DataFrame:
+        """Return them as a frame."""
+
+
+class Rate(Protocol[P]):
+    """A function of outcomes as type checkers see it: an archive's give eager polars, any frame its own kind."""
+
+    @overload
+    def __call__(self, outcomes: KeptOutcomes, /, *args: P.args, **kwargs: P.kwargs) -> pl.DataFrame: ...
+    @overload
+    def __call__(self, outcomes: IntoFrameT, /, *args: P.args, **kwargs: P.kwargs) -> IntoFrameT: ...
+
+
+def of_outcomes(function: Callable[Concatenate[IntoFrameT, P], IntoFrameT]) -> Rate[P]:
+    """Declare that a function of outcomes takes those of an archive as well; it is returned as it is."""
+    return cast("Rate[P]", function)
 
 
 def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:

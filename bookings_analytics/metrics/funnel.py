@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.metrics.clustering import Measure, cluster_sums, dispersion
-from bookings_analytics.metrics.engines import as_enum, like
+from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share
 from bookings_analytics.metrics.rates import NO_SHOW, counts_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _IN_SLOT = Measure("_no_show_in_slot", "_recorded_in_slot")
 
 
+@of_outcomes
 def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str]) -> IntoFrameT:
     """Compare each group's no-show rate with the limits that chance alone would keep it within.
 

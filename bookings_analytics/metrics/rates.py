@@ -14,7 +14,7 @@ import narwhals as nw
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.metrics.clustering import Measure, clustered_totals, design_effect_of_ones, effective_columns
-from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like
+from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like, of_outcomes
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
 from bookings_analytics.metrics.weeks import (
@@ -44,6 +44,7 @@ _IN_COMPLETED = nw.col("outcome").is_in(HELD)
 _REQUESTS = [kind for kind in _KINDS if kind not in {"slot_canceled", "lost"}]
 
 
+@of_outcomes
 def booking_vs_participation(
     outcomes: IntoFrameT,
     cohorts: IntoFrame | None = None,
@@ -126,6 +127,7 @@ def booking_vs_participation(
     return like(outcomes, groups.result(result, BOOKING_VS_PARTICIPATION))
 
 
+@of_outcomes
 def no_shows(
     outcomes: IntoFrameT,
     cohorts: IntoFrame | None = None,
@@ -186,6 +188,7 @@ def no_shows(
     return like(outcomes, groups.result(result, NO_SHOWS))
 
 
+@of_outcomes
 def outcome_counts(
     outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str] | None = None
 ) -> IntoFrameT:

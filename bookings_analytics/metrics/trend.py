@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, cast
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.engines import lazy, like
+from bookings_analytics.metrics.engines import lazy, like, of_outcomes
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import quantile, student_t
 from bookings_analytics.metrics.weekly import bounds_of, segment_rates, weekly
@@ -49,6 +49,7 @@ _OF_COMPLETE: Final = (  # what an incomplete week has not
 )
 
 
+@of_outcomes
 def trend(
     outcomes: IntoFrameT,
     rate: str,

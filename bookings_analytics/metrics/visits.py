@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.clustering import Measure
-from bookings_analytics.metrics.engines import aggregate, count, join_groups, like
+from bookings_analytics.metrics.engines import aggregate, count, join_groups, like, of_outcomes
 from bookings_analytics.metrics.groups import NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share, t, with_t
 from bookings_analytics.metrics.weeks import (
@@ -50,6 +50,7 @@ _SEATS: Final = ("n_seats", "n_attended", "n_unrecorded", "n_undated")
 _NO_WEEKS: Final = ("month", "class_day", "week_complete")  # in `by`: no whole week lies in each
 
 
+@of_outcomes
 def visits(
     outcomes: IntoFrameT,
     cohorts: IntoFrame | None = None,

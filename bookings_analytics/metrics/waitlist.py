@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.metrics.clustering import Measure, cluster_sums, with_design_effects
-from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, like, merge
+from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, like, merge, of_outcomes
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import Rate, with_rates
 from bookings_analytics.metrics.looks import looks
@@ -44,6 +44,7 @@ _REASONS = {
 }
 
 
+@of_outcomes
 def waitlist_conversion(
     outcomes: IntoFrameT,
     cohorts: IntoFrame | None = None,
@@ -132,6 +133,7 @@ def waitlist_conversion(
     return like(outcomes, groups.result(result, WAITLIST_CONVERSION))
 
 
+@of_outcomes
 def seats_lost_while_waiting(
     outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by: str | Sequence[str] | None = None
 ) -> IntoFrameT:
