@@ -364,7 +364,6 @@ TREND: Final = pl.Schema(  # one row per group and week; of an incomplete week n
     {
         "week": pl.Date(),  # its Monday
         "week_complete": pl.Boolean(),
-        "rate": pl.String(),  # which rate
         "value": pl.Float64(),  # null where n is 0
         "value_bounds_low": pl.Float64(),  # 95 % range of the week, whatever happened in unrecorded seats
         "value_bounds_high": pl.Float64(),
@@ -380,6 +379,7 @@ TREND: Final = pl.Schema(  # one row per group and week; of an incomplete week n
         "slope_ci_high": pl.Float64(),
         "target": pl.Float64(),
         "against_target": AGAINST_TARGET,  # of the last segment's rate, the same in every row of a group
+        "rate": pl.String(),  # which rate it is, the same in every row
         "n_undated": pl.Int64(),  # trials of the group whose week is not known
     }
 )
