@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 from datetime import timedelta
@@ -16,7 +17,7 @@ from snapshots import at, result
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
-from bookings_analytics import cli
+from bookings_analytics import cli, schema
 from bookings_analytics.archive import Archive, Erasure
 from bookings_analytics.archive.changes import Added
 
@@ -75,7 +76,14 @@ def in_a_file_of_another_table(place: Path) -> None:
     pl.DataFrame({"class_slot_id": [1], "customer_id": [GONE]}).write_parquet(place / "table=slots" / "part-0.parquet")
 
 
+def in_what_was_said_of_another(place: Path) -> None:
+    failed = result(at(60), {STAYS: "failed"})
+    said = failed.fetches.with_columns(message=pl.lit(f"{STAYS} merged into {GONE}"), trace_id=pl.lit(f"t-{GONE}-1"))
+    Archive(place).add(bookings=failed.bookings, fetches=said)
+
+
 PLANTED = [
+    in_what_was_said_of_another,
     *(in_statistics, in_a_checkpoint, in_a_predicate),
     *(in_an_unfinished_file, in_an_unfinished_commit, in_a_file_of_another_table),
 ]
@@ -94,6 +102,8 @@ def test_what_is_planted_is_found_before_and_gone_after(tmp_path: Path, plant: A
     for name, content in state(tmp_path).items():
         assert str(GONE).encode() not in content, name
         assert GONE.to_bytes(8, "little") not in content, name
+        if name.endswith(".parquet"):
+            assert str(GONE) not in pl.read_parquet(io.BytesIO(content)).write_json(), name
     assert archive.check().problems == ()
 
 
@@ -123,6 +133,26 @@ def test_an_id_in_somebody_elses_file_is_refused_and_the_file_named(tmp_path: Pa
     assert places(archive) == [STAYS], "all that is the archive's own is erased"
     (tmp_path / "notes.txt").unlink()
     assert archive.forget([GONE]).hits_after == 0
+
+
+def test_what_was_said_of_another_stays_but_for_the_text_that_names_them(tmp_path: Path) -> None:
+    archive = filled(tmp_path)
+    in_what_was_said_of_another(tmp_path)
+    archive.forget([GONE])
+    row = archive.fetches().filter(fetched_at=at(60)).collect().row(0, named=True)
+    assert (row["customer_id"], row["outcome"], row["message"], row["trace_id"]) == (STAYS, "failed", None, None)
+    assert archive.fetches().collect().height == 4
+
+
+@pytest.mark.parametrize("column", ["title", "category"])
+def test_an_id_in_the_words_of_a_class_is_found_and_refused(tmp_path: Path, column: str) -> None:
+    archive = filled(tmp_path)
+    row: dict[str, Any] = {"studio": "mitte", "class_id": 1, "observed_at": at(0), column: f"Training of {GONE}"}
+    classes = pl.DataFrame([row | {name: row.get(name) for name in schema.CLASSES}], schema=schema.CLASSES)
+    archive.add_classes(classes, schema.SLOTS.to_frame())
+    with pytest.raises(ba.ArchiveError, match=r"still in _classes/classes/"):
+        archive.forget([GONE])
+    assert places(archive) == [STAYS]
 
 
 def test_numbers_that_are_something_else_are_no_hits(tmp_path: Path) -> None:

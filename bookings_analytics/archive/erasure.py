@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
 import polars as pl
+import polars.selectors as cs
 
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.layout import WRITER
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _DISTINCT_FROM: Final = 10_000  # a smaller number stands in many a file without being anybody's id
 _NAMED: Final = 3  # files in a message
 _PAUSES: Final = (0.0, 0.2, 1.0, 5.0)  # seconds
+_TEXTS: Final = ("error_code", "message", "trace_id")  # of fetches: the API's own words
 _STATISTICS: Final = re.compile(r'customer_id\\*": ?(\d+)')
 _PREDICATE: Final = re.compile(r'predicate\\*": ?\\*"([^"]*customer_id[^"]*)"')
 _COPIES: Final = (
@@ -84,35 +86,56 @@ class Customers:
         everywhere = self._ids.get(None, ())
         self._numbers = {str(each) for each in everywhere}
         distinct = [each for each in everywhere if each >= _DISTINCT_FROM]
-        as_text = b"(?<![0-9A-Za-z])(?:%b)(?![0-9A-Za-z])" % "|".join(map(str, distinct)).encode()
+        any_of_them = "|".join(map(str, distinct))
+        self._quoting = f"(^|[^0-9A-Za-z])({any_of_them})([^0-9A-Za-z]|$)" if distinct else None
+        as_text = b"(?<![0-9A-Za-z])(?:%b)(?![0-9A-Za-z])" % any_of_them.encode()
         as_integers = b"|".join(re.escape(each.to_bytes(8, "little")) for each in distinct)
         self._bytes = re.compile(as_text + b"|" + as_integers) if distinct else None
 
     def delete(self, now: Snapshot) -> None:
-        """Delete their rows."""
+        """Delete their rows, and what the API said of others where it names them."""
         now.delta.delete(" OR ".join(map(self._chosen, self._ids)), writer_properties=WRITER)
+        if self._quoting and self._quoted_in(now.rows("fetches").select(_TEXTS).collect()):
+            quotes = {name: f"{name} ~ '{self._quoting}'" for name in _TEXTS}
+            without = {name: f"CASE WHEN {quoted} THEN NULL ELSE {name} END" for name, quoted in quotes.items()}
+            now.delta.update(without, predicate=" OR ".join(quotes.values()), writer_properties=WRITER)
 
     def _chosen(self, studio: str | None) -> str:
         ids = f"customer_id IN ({', '.join(map(str, self._ids[studio]))})"
         return ids if studio is None else f"({ids} AND studio = {maintenance.quoted(studio)})"
 
     def hits(self, name: str, content: bytes) -> int:
-        """Count the rows of a data file; of the log, statistics and predicates; of any other file, the bytes.
+        """Count a data file's rows and the texts that name them; a log's statistics and predicates; else the bytes.
 
         Another studio may have customers of the same number, so of those to erase in one studio rows alone are counted.
         """
         rows = decoded(name, content)
         if rows is not None:
-            if "customer_id" in rows.columns:
-                return sum(rows.filter(self._rows(studio, rows.columns)).height for studio in self._ids)
-            return self._in_log(rows.write_json())
+            if name.startswith("_delta_log/"):
+                return self._in_log(rows.write_json())
+            if "_delta_log/" in name:  # of the classes
+                return self._in_bytes(rows.write_json().encode())
+            if "customer_id" not in rows.columns:
+                return self._quoted_in(rows)
+            theirs = pl.any_horizontal(pl.lit(value=False), *(self._rows(each, rows.columns) for each in self._ids))
+            others = rows.filter(~theirs)
+            return rows.height - others.height + self._quoted_in(others)
         if name.endswith(".json") and name.startswith("_delta_log/"):
             return self._in_log(content.decode("utf-8", "replace"))
+        return self._in_bytes(content)
+
+    def _in_bytes(self, content: bytes) -> int:
         return len(self._bytes.findall(content)) if self._bytes else 0
 
     def _rows(self, studio: str | None, columns: list[str]) -> pl.Expr:
         chosen = pl.col("customer_id").is_in(self._ids[studio])
-        return chosen if studio is None or "studio" not in columns else chosen & (pl.col("studio") == studio)
+        here = chosen if studio is None or "studio" not in columns else chosen & (pl.col("studio") == studio)
+        return here.fill_null(value=False)
+
+    def _quoted_in(self, rows: pl.DataFrame) -> int:
+        """Count the texts that name one of them."""
+        texts = rows.select(cs.string()) if self._quoting else ()
+        return sum(int(text.str.contains(self._quoting or "").sum()) for text in texts)
 
     def _in_log(self, text: str) -> int:
         found = _STATISTICS.findall(text)
