@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import oracle_dated
 import polars as pl
 import pytest
 from watched_classes import ZONE, Watched, nightly, watch
@@ -201,3 +202,33 @@ def test_a_cancellation_lies_between_its_two_looks(looks: list[timedelta]) -> No
         assert known.join(looked, on=["customer_id", "fetched_at"], how="anti").is_empty()
     others = outcomes.filter(pl.col("booking_status") != "CANCELED")
     assert others.select(pl.col("canceled_after", "canceled_by").null_count()).row(0) == (others.height,) * 2
+
+
+@pytest.mark.filterwarnings("ignore:.* class slots")
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"looks": nightly()},
+        {"looks": nightly(12), "failed": 0.1},
+        {"looks": [timedelta(hours=hour) for hour in (4, 12, 18)], "moved": 0.1, "canceled": 0.1},
+        {"looks": nightly(), "deleted": 0.3, "failed_nights": 3, "late": timedelta(days=2)},
+        {"looks": nightly(), "every": 4},
+        {"looks": nightly(), "first_day": datetime(2026, 10, 5)},  # noqa: DTZ001 - a local day
+    ],
+    ids=["nightly", "noon", "three looks", "deleted", "every fourth day", "autumn"],
+)
+def test_the_dated_columns_are_those_of_places_read_one_by_one(world: dict[str, Any]) -> None:
+    watched = watch(**world, customers=40)
+    known = watched.truth.filter(pl.col("class_slot_id") % 4 == 0).select(
+        "class_slot_id", "starts_at", studio=pl.lit("s")
+    )
+    days = ba.class_days(watched.history, watched.fetches, timezone=ZONE, opens="06:00", closes="23:30", known=known)
+    outcomes = ba.classify(
+        watched.history.cast({name: kind for name, kind in schema.BOOKINGS.items() if isinstance(kind, pl.Enum)}),
+        class_days=days,
+        fetches=watched.fetches,
+    )
+    frames = (outcomes, watched.history, watched.fetches, days)
+    expected = oracle_dated.dated(*(frame.to_dicts() for frame in frames))
+    assert outcomes.height > 300
+    assert outcomes.select(DATED.names()).to_dicts() == expected
