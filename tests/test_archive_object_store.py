@@ -136,3 +136,21 @@ def test_an_object_store_that_cannot_be_reached_is_named(bucket: Bucket) -> None
     with pytest.raises(ba.ArchiveError, match=r"s3://gym/archive can't be opened: .*storage_options=") as caught:
         Archive("s3://gym/archive", storage_options=options)
     assert "a-secret" not in str(caught.value)
+
+
+def test_classes_are_kept_in_an_object_store_and_upkeep_leaves_them_alone(bucket: Bucket) -> None:
+    archive = Archive("s3://gym/classes", storage_options=bucket.options)
+    columns = {"studio": "mitte", "class_id": 1, "title": ["Yoga"], "bookable": True, "observed_at": at(0)}
+    slots = {"studio": "mitte", "class_id": 1, "class_slot_id": [1], "starts_at": at(2), "observed_at": at(0)}
+    look = [
+        pl.DataFrame({**dict.fromkeys(kind, None), **rows}, schema=kind)
+        for kind, rows in ((schema.CLASSES, columns), (schema.SLOTS, slots))
+    ]
+    archive.add_classes(*look)
+    archive.add(result(at(1), {7: {1: "BOOKED"}}))
+    archive.compact()
+    archive.forget([7])
+    again = Archive("s3://gym/classes/", storage_options=bucket.options)
+    assert again.titles() == {1: "Yoga"}
+    assert again.slots().collect()["starts_at"].to_list() == [at(2)]
+    assert again.history().collect().is_empty()
