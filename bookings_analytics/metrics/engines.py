@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, P
 import narwhals as nw
 import polars as pl
 
+from bookings_analytics.schema import DATED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
 
+_DAYS: Final = [name for name, kind in DATED.items() if kind == pl.Date]  # moments at midnight in pandas
 _DIGITS: Final = 20  # numbers in names are compared as numbers up to so many digits
 
 
@@ -49,7 +52,9 @@ def of_outcomes(function: Callable[Concatenate[IntoFrameT, P], IntoFrameT]) -> R
 def lazy(frame: IntoFrame) -> nw.LazyFrame[Any]:
     """Convert a frame to a lazy one of its engine: any that Narwhals reads, or an object whose ``lazy()`` gives one."""
     if nw.dependencies.is_pandas_dataframe(frame):
-        return nw.from_native(pl.from_pandas(frame).lazy())
+        converted = pl.from_pandas(frame)
+        days = [name for name in _DAYS if isinstance(converted.schema.get(name), pl.Datetime)]
+        return nw.from_native(converted.with_columns(pl.col(days).cast(pl.Date)).lazy())
     if nw.dependencies.is_pyarrow_table(frame):
         return nw.from_native(cast("pl.DataFrame", pl.from_arrow(frame)).lazy())
     known = nw.from_native(cast("Any", frame), pass_through=True)

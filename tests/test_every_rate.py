@@ -1,4 +1,4 @@
-"""Of which days every rate is, and whether a week is complete: the same in all of them."""
+"""What holds for every rate alike: its days, its groups, the frames it takes."""
 
 from __future__ import annotations
 
@@ -121,3 +121,80 @@ def test_small_groups_of_every_rate_can_be_suppressed(name: str) -> None:
     rates = RATES[name](OUTCOMES, COHORTS, by="cohort")
     hidden = ba.suppress_small(rates, fewer_than=5).filter(cohort="b")
     assert hidden["n_customers"].null_count() == hidden.height
+
+
+# Groups
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_what_is_not_dated_is_a_group_of_its_own_and_survives_every_join(engine: Engine, name: str) -> None:
+    frames = engine.frame(OUTCOMES), engine.frame(COHORTS)
+    weekly = engine.polars(RATES[name](*frames, by=["cohort", "week"]))
+    undated = weekly.filter(pl.col("week").is_null(), cohort="a")
+    assert not undated.is_empty()
+    counts = {"visits": "n_undated", "no_show_funnel": "n_customers", "outcome_counts": "n", "cancellation_notice": "n"}
+    if name in {"booking_vs_participation", "no_shows", "outcome_counts", "visits", "waitlist_conversion"}:
+        assert undated[counts.get(name, "n_customers")].sum() > 0
+
+
+def test_what_is_not_dated_survives_a_comparison(engine: Engine) -> None:
+    result = ba.compare(engine.frame(OUTCOMES), "attendance_rate", baseline=MONDAY, by="week")
+    assert engine.polars(result)["week"].to_list() == [None, MONDAY + timedelta(days=7)]
+    undated = ba.compare(engine.frame(OUTCOMES), "attendance_rate", baseline=(None,), by="week")
+    assert engine.polars(undated)["week"].to_list() == [MONDAY, MONDAY + timedelta(days=7)]
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_numbers_in_names_sort_as_numbers(name: str) -> None:
+    cohorts = COHORTS.with_columns(group=pl.Series(["cohort 10", "cohort 2"] * 3 + ["cohort 1"]))
+    groups = RATES[name](OUTCOMES, cohorts, by="group")["group"].unique(maintain_order=True).to_list()
+    assert groups == [f"cohort {number}" for number in (1, 2, 10)]
+
+
+@pytest.mark.parametrize("name", RATES)
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}], ids=["list", "struct"])
+def test_columns_that_hold_several_values_name_no_group(name: str, value: Any) -> None:
+    nested = COHORTS.with_columns(tags=pl.Series([value] * COHORTS.height))
+    with pytest.raises(
+        ValueError, match=r"by names 'tags', a column of type .*: a group needs one value a row\. Turn it"
+    ):
+        RATES[name](OUTCOMES, nested, by="tags")
+
+
+# Customers without a booking
+
+
+def test_customers_without_a_booking_are_in_every_base_and_in_none_of_seats() -> None:
+    more = pl.concat([COHORTS, COHORTS.with_columns(pl.col("customer_id") + 100)])
+    for name, rate in (("booking_vs_participation", ba.booking_vs_participation), ("visits", ba.visits)):
+        few, many = (rate(OUTCOMES, listed).row(0, named=True) for listed in (COHORTS, more))
+        assert many["n_customers"] == 2 * few["n_customers"], name
+    few, many = (ba.no_shows(OUTCOMES, listed) for listed in (COHORTS, more))
+    assert few.equals(many)
+
+
+def test_customers_without_a_booking_are_in_the_covariance_of_rates_of_customers() -> None:
+    shared = pl.concat([COHORTS.with_columns(cohort=pl.lit(cohort)) for cohort in ("a", "b")])
+    row = ba.compare(OUTCOMES, "booking_rate", baseline="a", cohorts=shared, by="cohort").row(0, named=True)
+    assert row["n_shared_customers"] == 7  # of whom four held a seat
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx((0, 0), abs=1e-9)
+
+
+# Frames of pandas and pyarrow
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pyarrow"])
+@pytest.mark.parametrize("by", [["cohort"], ["cohort", "week"]], ids=str)
+@pytest.mark.parametrize("name", RATES)
+def test_frames_of_pandas_and_pyarrow_go_in_and_come_out(name: str, by: list[str], kind: str) -> None:
+    def turned(frame: pl.DataFrame) -> Any:
+        return frame.to_pandas() if kind == "pandas" else frame.to_arrow()
+
+    expected = RATES[name](OUTCOMES, COHORTS, by=by)
+    result = RATES[name](turned(OUTCOMES), turned(COHORTS), by=by)
+    assert type(result) is type(turned(expected))
+    back: Any = pl.from_pandas(result) if kind == "pandas" else pl.from_arrow(result)
+    assert back.columns == expected.columns
+    for column in expected.columns:
+        values = back[column].cast(expected.schema[column]).to_list()
+        assert values == pytest.approx(expected[column].to_list(), abs=1e-12), column
