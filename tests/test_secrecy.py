@@ -143,7 +143,7 @@ def test_no_interrupt_shows_it(secret: Secret, studio: demo.DemoStudio, monkeypa
     def press(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bookings_analytics.fetch.cohort.wait", press)
+    monkeypatch.setattr("bookings_analytics.fetch.threads.wait", press)
     with pytest.raises(ba.FetchInterrupted) as raised:
         ba.fetch_bookings([known(studio)], studios=studio, progress=False)
     assert not secret.shows_in(told(raised.value))
