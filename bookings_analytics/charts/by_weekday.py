@@ -83,7 +83,15 @@ def by_weekday(rates: IntoFrame, rate: str, *, names: Mapping[Any, str] | None =
         x=alt.X(
             "day:N",
             scale=alt.Scale(type="band", domain=columns, paddingInner=0.04),
-            axis=axis(orient="top", grid=False, labelAngle=0, labelFontSize=12, labelExpr="split(datum.label, ' ')"),
+            axis=axis(
+                orient="top",
+                grid=False,
+                labelAngle=0,
+                labelFontSize=12,
+                labelBaseline="bottom",
+                labelPadding=20 if _UNDATED in columns else 4,
+                labelExpr="split(datum.label, ' ')",
+            ),
         ),
         y=alt.Y("series:N", scale=alt.Scale(type="band", domain=groups, paddingInner=0.08), sort=None, axis=label),
         tooltip=[*group_tooltip(table.by), alt.Tooltip("told:N", title=facts.label)],
