@@ -34,6 +34,7 @@ from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.class_days import class_days
 from bookings_analytics.metrics.comparisons import compare
 from bookings_analytics.metrics.fill import class_fill
+from bookings_analytics.metrics.customers import customers
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
@@ -82,6 +83,7 @@ __all__ = [
     "class_fill",
     "classify",
     "compare",
+    "customers",
     "demo",
     "fetch_bookings",
     "fetch_classes",

@@ -384,6 +384,18 @@ TREND: Final = pl.Schema(  # one row per group and week; of an incomplete week n
     }
 )
 
+CUSTOMERS: Final = pl.Schema(  # one row a customer
+    {
+        "studio": pl.String(),
+        "customer_id": pl.Int64(),
+        **_counts("n_seats", "n_attended", "n_no_show", "n_unrecorded"),  # n_seats: in completed classes
+        **_counts("n_canceled", "n_late", "n_waits"),  # n_late: seats canceled on the class day
+        "n_weeks": pl.Int64(),  # with a seat in a completed class
+        "last_class_day": pl.Date(),  # of these seats
+        **{f"no_show_estimate{part}": pl.Float64() for part in ("", "_ci_low", "_ci_high")},  # drawn toward that of all
+    }
+)
+
 VISITS: Final = pl.Schema(  # per customer of the base and complete week
     {
         **_counts("n_customers", "n_not_read", "n_weeks"),  # n_weeks: of all customers together

@@ -13,6 +13,7 @@ from bookings_analytics.charts.by_weekday import by_weekday
 from bookings_analytics.charts.cancellations import cancellation_notice, cancellations
 from bookings_analytics.charts.compare import compare
 from bookings_analytics.charts.coverage import coverage
+from bookings_analytics.charts.customers import customers
 from bookings_analytics.charts.dots import no_shows, waitlist_conversion
 from bookings_analytics.charts.funnel import no_show_funnel
 from bookings_analytics.charts.participation import booking_vs_participation
@@ -31,6 +32,7 @@ __all__ = [
     "cancellations",
     "compare",
     "coverage",
+    "customers",
     "no_show_funnel",
     "no_shows",
     "outcome_counts",

@@ -38,7 +38,7 @@ HELD: Final = ("n_attended", "n_no_show", "n_unrecorded")
 KINDS: Final = ("n_canceled", "n_late", "n_ambiguous", "n_undated")
 LEAST, MOST = nw.col("canceled_days_before_min"), nw.col("canceled_days_before_max")
 
-_NEEDED: Final = (
+NEEDED: Final = (
     *("outcome", "class_slot_status", "visible", "first_day", "last_day"),
     *("canceled_days_before_min", "canceled_days_before_max", "canceled_from", "watched"),
 )
@@ -119,7 +119,7 @@ def check_days(bookings: nw.LazyFrame[Any], *, starts: bool = False) -> None:
         ValueError: They carry none.
     """
     names = bookings.collect_schema().names()
-    missing = [name for name in _NEEDED if name not in names]
+    missing = [name for name in NEEDED if name not in names]
     if not missing:
         seen = [nw.col("outcome").count(), nw.col("last_day").count(), nw.col("canceled_from").count()]
         for rows, days, canceled in rows_of(bookings.select(*seen)):
