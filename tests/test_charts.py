@@ -115,7 +115,8 @@ def frames(*groups: str) -> dict[str, pl.DataFrame]:
 FRAMES = frames(*COHORTS, NOBODY)
 TIMED = {"by_week", "by_weekday"}  # which take the rate as well
 DATED = {"before_after", "cancellations", "cancellation_notice", "trend", "visits", "waitlist_chances"}  # of class days
-ALL = sorted(set(charts.__all__) - TIMED - DATED)
+UNGROUPED = {"customers"}  # one curve
+ALL = sorted(set(charts.__all__) - TIMED - DATED - UNGROUPED)
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
