@@ -33,8 +33,8 @@ from bookings_analytics.metrics.cancellations import cancellation_notice, cancel
 from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.class_days import class_days
 from bookings_analytics.metrics.comparisons import compare
-from bookings_analytics.metrics.fill import class_fill
 from bookings_analytics.metrics.customers import customers
+from bookings_analytics.metrics.fill import class_fill
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
