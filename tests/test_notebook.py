@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -114,3 +115,23 @@ def test_a_chart_is_not_changed_by_being_shown() -> None:
     shown(chart)
 
     assert chart.to_dict() == before
+
+
+WITH_AN_ARCHIVE = {
+    "02_booking_vs_participation": ("Classes a week", "Participation rate by week", "Cancellation rate by weekday"),
+    "03_no_shows": ("No-show rate by week", "No-show rate by weekday and class", "Seats canceled on the class day"),
+}
+
+
+@pytest.mark.parametrize("name", WITH_AN_ARCHIVE)
+def test_with_an_archive_a_notebook_has_weeks_and_weekdays(name: str) -> None:
+    path = Path(__file__).parent.parent / "notebooks" / f"{name}.ipynb"
+    read = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call] # nbformat leaves it so
+    [parameters] = [cell for cell in read.cells if "parameters" in cell.metadata.get("tags", ())]
+    parameters.source = parameters.source.replace("archive_path = None", 'archive_path = "../data/archive"')
+    client = nbclient.NotebookClient(
+        read, kernel_name="python3", timeout=120, resources={"metadata": {"path": str(path.parent)}}
+    )
+    shown = str([cell.get("outputs") for cell in client.execute().cells])
+    for heading in WITH_AN_ARCHIVE[name]:
+        assert heading in shown
