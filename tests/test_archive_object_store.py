@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3  # type: ignore[import-untyped]  # it ships no types
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 from snapshots import at, result
 
@@ -108,6 +109,32 @@ def test_an_archive_in_an_object_store_is_like_one_in_a_directory(bucket: Bucket
         assert (1415926535).to_bytes(8, "little") not in content
         if key.endswith(".parquet"):
             assert "1415926535" not in str(pl.read_parquet(content).rows()), "nor where only differences are stored"
+
+
+def test_an_id_that_hides_in_an_object_store_is_found_and_removed(bucket: Bucket) -> None:
+    gone = 14_925_548
+    archive = Archive("s3://gym/hiding", storage_options=bucket.options)
+    archive.add(result(at(0), {gone: {10: "BOOKED", 11: "BOOKED"}, 2: {20: "BOOKED"}}))
+    plain = archive.forget([gone], dry_run=True).hits_before
+    table = DeltaTable("s3://gym/hiding", storage_options=bucket.options)
+    table.alter.set_table_properties({"delta.dataSkippingStatsColumns": "customer_id,add_number"})
+    archive.add(result(at(1), {gone: {10: "CANCELED"}}))
+    table.update_incremental()
+    table.delete(f"customer_id = {gone} AND booking_id = 11")
+    table.create_checkpoint()
+    unfinished = {"table=fetches/bucket=0/part-9.parquet": gone.to_bytes(8, "little")}
+    for name, content in unfinished.items():
+        bucket.client.put_object(Bucket="gym", Key=f"hiding/{name}", Body=content)
+    receipt = archive.forget([gone])
+    assert receipt.hits_before > plain + 4, "statistics, the checkpoint, the predicate, the unfinished file"
+    assert receipt.hits_after == 0
+    for key in bucket.keys("hiding/"):
+        content = bucket.client.get_object(Bucket="gym", Key=key)["Body"].read()
+        assert str(gone).encode() not in content, key
+        assert gone.to_bytes(8, "little") not in content, key
+        if key.endswith(".parquet"):
+            assert str(gone) not in pl.read_parquet(BytesIO(content)).write_json(), key
+    assert archive.fetches().collect()["customer_id"].to_list() == [2]
 
 
 def test_two_writers_to_an_object_store_lose_nothing(bucket: Bucket) -> None:
