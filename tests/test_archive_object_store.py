@@ -122,7 +122,10 @@ def test_an_id_that_hides_in_an_object_store_is_found_and_removed(bucket: Bucket
     table.update_incremental()
     table.delete(f"customer_id = {gone} AND booking_id = 11")
     table.create_checkpoint()
-    unfinished = {"table=fetches/bucket=0/part-9.parquet": gone.to_bytes(8, "little")}
+    unfinished = {
+        "table=fetches/bucket=0/part-9.parquet": gone.to_bytes(8, "little"),
+        "_delta_log/_commit_1.json.tmp": f"customer_id = {gone}".encode(),
+    }
     for name, content in unfinished.items():
         bucket.client.put_object(Bucket="gym", Key=f"hiding/{name}", Body=content)
     receipt = archive.forget([gone])

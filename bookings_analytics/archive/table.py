@@ -172,6 +172,10 @@ class ArchiveTable:
                 yield from (
                     (below + name, content) for name, content in self._objects(f"{self._root}/{below}".rstrip("/"))
                 )
+            store = DeltaFileSystemHandler(self._root, self._storage_options)
+            for name in self.unfinished_commits():
+                file = store.open_input_file(name)
+                yield name, bytes(file.read(file.size()))
             return
         for path in sorted(self.directory.rglob("*")):
             try:
@@ -179,6 +183,22 @@ class ArchiveTable:
                     yield path.relative_to(self.directory).as_posix(), path.read_bytes()
             except FileNotFoundError:  # another process has just removed it
                 continue
+
+    def unfinished_commits(self) -> list[str]:
+        """List the commits in an object store that a writer left before they were in the log.
+
+        Raises:
+            ArchiveError: The store can't be reached, or one is not text.
+        """
+        pattern = f"{self._root}/_delta_log/*.tmp"
+        lines = pl.scan_lines(pattern, storage_options=self._storage_options, include_file_paths=FILE)
+        with self.reading():
+            found = lines.select(pl.col(FILE).unique()).collect()[FILE].sort()
+        return [f"_delta_log/{path.rsplit('/', 1)[1]}" for path in found]
+
+    def remove_object(self, name: str) -> None:
+        """Remove one object of the store."""
+        DeltaFileSystemHandler(self._root, self._storage_options).delete_file(name)
 
     def _objects(self, root: str) -> Iterator[tuple[str, bytes]]:
         """Yield the objects of one Delta table in a store: those a commit names or none does, and the log."""
