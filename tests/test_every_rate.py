@@ -57,6 +57,7 @@ RATES: dict[str, Callable[..., Any]] = {
 }
 HELD = (MONDAY + timedelta(days=2), MONDAY + timedelta(days=9))  # of seats in completed classes
 SPANS = dict.fromkeys(RATES, HELD) | {
+    "visits": (HELD[0], MONDAY + timedelta(days=3)),  # of complete weeks
     "outcome_counts": (MONDAY + timedelta(days=1), HELD[1]),
     "cancellations": (MONDAY + timedelta(days=1), HELD[1]),
     "cancellation_notice": (MONDAY + timedelta(days=1),) * 2,

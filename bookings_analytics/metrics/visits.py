@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.clustering import Measure
-from bookings_analytics.metrics.engines import aggregate, count, join_groups, like, of_outcomes
+from bookings_analytics.metrics.engines import aggregate, count, join_groups, lazy, like, of_outcomes
 from bookings_analytics.metrics.groups import NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share, t, with_t
 from bookings_analytics.metrics.weeks import (
@@ -107,7 +107,10 @@ def visits(
         >>> weekly.select("n_customers", "n_weeks", "booked_per_week", "attended_per_week").row(0)
         (3, 6, 0.66..., 0.5)
     """
-    bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS, counting=nw.col("outcome").is_in(HELD))
+    counting = nw.col("outcome").is_in(HELD)
+    if "week_complete" in lazy(outcomes).collect_schema().names():
+        counting = counting & nw.col("week_complete")
+    bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS, counting=counting)
     quantile(confidence)  # which refuses what is no confidence
     totals = with_counts_per_week(visit_totals(bookings, groups, fetches), confidence)
     return like(outcomes, groups.result(totals, VISITS))
