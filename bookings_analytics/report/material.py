@@ -94,21 +94,22 @@ class Material:
         frame: pl.DataFrame = lazy(rates).collect("polars").to_native()
         if self.fewer_than is None or frame.is_empty():
             return frame
-        own = _SIZE in frame.columns
-        sized = frame if own else self._with_sizes(frame, by, self.outcomes if of is None else of)
-        kept = suppress_small(sized, self.fewer_than).filter(pl.col(_SIZE).is_not_null())
-        return kept if own else kept.drop(_SIZE)
+        if _SIZE in frame.columns:
+            return suppress_small(frame, self.fewer_than).filter(pl.col(_SIZE).is_not_null())
+        sizes = self._sizes(by, self.outcomes if of is None else of)
+        if not by:
+            return frame if sizes[_SIZE].item() >= self.fewer_than else frame.clear()
+        groups = {name: f"group {i}" for i, name in enumerate(by)}  # names that no result has
+        kept = suppress_small(sizes.rename(groups), self.fewer_than).filter(pl.col(_SIZE).is_not_null())
+        own = kept.rename({new: name for name, new in groups.items()})
+        return frame.join(own, on=list(by), how="semi", nulls_equal=True, maintain_order="left")
 
-    def _with_sizes(self, frame: pl.DataFrame, by: Sequence[str], outcomes: pl.DataFrame) -> pl.DataFrame:
-        """Add the number of customers of each group, who have a place in the outcomes."""
+    def _sizes(self, by: Sequence[str], outcomes: pl.DataFrame) -> pl.DataFrame:
+        """Count the customers of each group who have a place in the outcomes."""
         lists = [name for name in by if name in self.listed.columns and name not in outcomes.columns]
         asked = outcomes.join(self.listed.select(*CUSTOMER_KEY, *lists), on=list(CUSTOMER_KEY), how="inner")
         count = pl.struct(CUSTOMER_KEY).n_unique().cast(pl.Int64).alias(_SIZE)
-        if not by:
-            return frame.select(pl.lit(asked.select(count).item()).alias(_SIZE), pl.all())
-        sizes = asked.group_by(by).agg(count)
-        joined = frame.join(sizes, on=list(by), how="left", nulls_equal=True, maintain_order="left")
-        return joined.select(*by, pl.col(_SIZE).fill_null(0), *(name for name in frame.columns if name not in by))
+        return asked.group_by(by).agg(count) if by else asked.select(count)
 
 
 def read(request: Request, checked: Checked) -> Material:

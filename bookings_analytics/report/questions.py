@@ -229,7 +229,7 @@ def _weekly(m: Material) -> Iterator[Part]:
         return
     half_a_year = pl.col("week").is_between(last - _TREND, last)
     for rate in ("no_show_rate", "late_cancel_rate"):
-        weeks = m.shown(trend(m.everything.filter(half_a_year), rate, m.listed), of=m.everything)
+        weeks = m.shown(trend(m.everything.filter(half_a_year), rate, m.listed), ["week"], of=m.everything)
         if weeks["value"].drop_nulls().len() > 1:
             yield Figure(charts.trend(weeks))
     yield Words(
