@@ -110,6 +110,7 @@ def find_hours(
     closes: str | None = None,
     studios: str | Path | None = None,
     options: str = "--",
+    variables_first: bool = False,
 ) -> ClassHours:
     """Find out when studios have classes: an option, else the file of studios, else the environment.
 
@@ -121,6 +122,8 @@ def find_hours(
         closes: The same option's local time after which no class ends.
         studios: The file of studios, as `read_studios` reads it; None: there is none.
         options: What stands before an option's name, for errors: ``--`` in a command, nothing in a notebook.
+        variables_first: Whether the environment comes before the file: a report can so be made in another zone than
+            the studios are fetched in.
 
     Raises:
         ConfigurationError: A time zone or a time does not exist, or the file can't be used; the message names the
@@ -135,7 +138,10 @@ def find_hours(
         found[setting] = check(option, called[setting])
         if found[setting] is None:
             called[setting] = variable
-            found[setting] = check(os.environ.get(variable), variable) or _DEFAULTS[setting]
+            said = check(os.environ.get(variable), variable)
+            found[setting] = said or _DEFAULTS[setting]
+            if said and variables_first:
+                continue
             own = {name: value for name, table in tables.items() if (value := table.get(setting) or found[setting])}
             if any(table.get(setting) for table in tables.values()):
                 called[setting], found[setting] = f"{studios}: {setting}", own

@@ -228,6 +228,15 @@ class TestHours:
         assert find_hours(studios=path, timezone="Europe/Athens").timezone == "Europe/Athens"
         assert find_hours(studios=path, opens="08:00").of("nord") == ("Europe/Berlin", "08:00", "23:00")
 
+    def test_for_a_report_the_environment_comes_before_the_file(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path.write_text(NORD + HOURS + MITTE, "utf-8")
+        monkeypatch.setenv("BOOKINGS_TIMEZONE", "Europe/Lisbon")
+        found = find_hours(studios=path, variables_first=True)
+        assert found.timezone == "Europe/Lisbon"
+        assert found.of("nord") == ("Europe/Lisbon", "06:00", "23:00")
+
     def test_a_zone_that_only_one_studio_has_is_nobody_elses(self, path: Path) -> None:
         path.write_text(NORD + HOURS + MITTE, "utf-8")
         found = find_hours(studios=path)

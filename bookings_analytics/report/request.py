@@ -118,7 +118,13 @@ def hours_of(request: Request) -> ClassHours:
     """
     if request.cohorts is None:
         return DEMO_HOURS
-    hours = find_hours(timezone=request.timezone, opens=request.opens, closes=request.closes, studios=request.studios)
+    hours = find_hours(
+        timezone=request.timezone,
+        opens=request.opens,
+        closes=request.closes,
+        studios=request.studios,
+        variables_first=True,
+    )
     if not hours.timezone:
         raise ConfigurationError(
             "--archive is read by class days, in the studio's time. Add --timezone Europe/Berlin, for instance, or set "
