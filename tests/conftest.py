@@ -42,7 +42,7 @@ SLOW = (
                 "demo_world",
                 "intervals",
             ),
-            *("lab", "notebook", "rate_limit", "report", "report_browser", "scheduled_fetch", "truth"),
+            *("lab", "notebook", "rate_limit", "report", "report_browser", "scheduled_fetch", "spark", "truth"),
         )
     ),
     "tests/faults/test_archive_storm.py",

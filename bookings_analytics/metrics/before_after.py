@@ -102,7 +102,7 @@ def before_after(
             measure(part, groups, confidence, among=rows).totals.select(*groups.by, "n") for part in (after, before)
         ]
         each = confidence ** (1 / max(1, len(rows_of(merge(groups.by, *sizes)))))
-    now, then = (measure(part, groups, each, among=rows) for part in (after, before))
+    now, then = (measure(part, groups, each, among=rows).settled(groups.by) for part in (after, before))
     sides = (
         now.totals.select(*groups.by, *TOTALS),
         then.totals.select(*groups.by, nw.col(*TOTALS).name.prefix("_baseline_")),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import narwhals as nw
 
-from bookings_analytics.metrics.clustering import clustered_totals, effective_columns
+from bookings_analytics.metrics.clustering import clustered_totals, effective_columns, spent
 from bookings_analytics.metrics.engines import aggregate, count, like, of_outcomes
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
@@ -121,6 +121,7 @@ def cancellations(
             late_cancel_rate_max=share(nw.col("_perhaps_late"), nw.col("_perhaps_of")),
             **effective_columns(LATE),
         )
+        .drop(*spent(LATE, UNUSED))
     )
     result = with_rates(
         totals,

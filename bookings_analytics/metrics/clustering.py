@@ -100,9 +100,9 @@ def with_design_effects(totals: nw.LazyFrame[Any], *measures: Measure) -> nw.Laz
         measures: The measures.
 
     Returns:
-        The totals with, for each measure, ``deff`` (the design effect), ``size`` (b, the mean trials of a cluster),
-        ``q`` (the share with the two pseudo-clusters), ``base`` ((N + 2b) q (1 - q), the variance of independent
-        trials) and ``effective`` (m* = N²/Σn², the number of equally large clusters that would say as much), under the
+        The totals with, for each measure, ``deff`` (the design effect), ``q`` (the share with the two pseudo-clusters),
+        ``base`` ((N + 2b) q (1 - q), the variance of independent trials), ``corrected`` ((m + 2) / (m + 1)) and
+        ``effective`` (m* = N²/Σn², the number of equally large clusters that would say as much), under the
         names that `Measure` gives them.
     """
     sizes = {m("size"): share(nw.col(m.n), nw.col(_clusters(m.n))) for m in measures}
@@ -113,13 +113,13 @@ def with_design_effects(totals: nw.LazyFrame[Any], *measures: Measure) -> nw.Laz
     totals = totals.with_columns(**sizes, **effective).with_columns(**whole).with_columns(**q)
     # Σ(y - qn)² over the clusters and the two pseudo-clusters, by powers of q
     squares = {m("squares"): _squares(m) for m in measures}
-    totals = totals.with_columns(**base, **squares)
-    return totals.with_columns(
-        **{
-            m("deff"): (_corrected(m) * nw.col(m("squares")) / nw.col(m("base"))).clip(lower_bound=1.0)
-            for m in measures
-        }
-    )
+    corrected = {m("corrected"): _corrected(m) for m in measures}
+    deff = {m("deff"): nw.col(m("corrected")) * nw.col(m("squares")) for m in measures}
+    ratio = {m("deff"): nw.col(m("deff")) / nw.col(m("base")) for m in measures}
+    least = {m("deff"): nw.col(m("deff")).clip(lower_bound=1.0) for m in measures}
+    for step in (base | squares | corrected, deff, ratio, least):
+        totals = totals.with_columns(**step)
+    return totals.drop(*sizes, *squares, *whole)
 
 
 def _squares(m: Measure) -> nw.Expr:
@@ -144,7 +144,7 @@ def design_effect_of_ones(n: nw.Expr) -> nw.Expr:
 
 def spread(m: Measure) -> nw.Expr:
     """Compute S, the sum of squares that a design effect stands for: that of a whole ``deff``, terms included."""
-    return nw.col(m("deff")) * nw.col(m("base")) / _corrected(m)
+    return nw.col(m("deff")) * nw.col(m("base")) / nw.col(m("corrected"))
 
 
 def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: Sequence[Measure]) -> nw.LazyFrame[Any]:
@@ -269,7 +269,8 @@ def with_unit_terms(totals: nw.LazyFrame[Any], *measures: Measure, levels: Seque
             term, mean = (term.fill_null(0.0), mean) if there else (nw.lit(0.0), nw.lit(None, nw.Float64))
             columns |= {m(level.name): term, m(f"{level.name} correlation"): mean}
     whole = {m("deff"): nw.col(m("deff")) + nw.max_horizontal(*(m(level.name) for level in LEVELS)) for m in measures}
-    return totals.with_columns(**columns).with_columns(**whole)
+    used = [name for level in levels for name in term_sums(level, measures)]
+    return totals.with_columns(**columns).with_columns(**whole).drop(*used)
 
 
 def clustered_totals(
@@ -304,7 +305,12 @@ def clustered_totals(
         amounts |= term_sums(level, measures)
     sums = dict(sums) | {name: each for m in measures for name, each in cluster_sums(*m).items()}
     totals = groups.totals(nw.concat(parts, how="diagonal"), sums, amounts)
-    return with_unit_terms(with_design_effects(totals, *measures), *measures, levels=levels) if measures else totals
+    if not measures:
+        return totals
+    products = dict.fromkeys(
+        _product(*pair) for m in measures for pair in ((m.n, m.n), (m.y, m.n), (m.y, m.y))
+    )  # what a plan carries on, it repeats at every step
+    return with_unit_terms(with_design_effects(totals, *measures).drop(*products), *measures, levels=levels)
 
 
 def effective_columns(m: Measure) -> dict[str, nw.Expr]:
@@ -314,6 +320,16 @@ def effective_columns(m: Measure) -> dict[str, nw.Expr]:
         "slot_correlation": nw.col(m("slot correlation")),
         "day_correlation": nw.col(m("day correlation")),
     }
+
+
+def spent(*measures: Measure) -> list[str]:
+    """Name what a comparison needs and a rate alone does not, to drop it: a plan repeats at every step what it carries.
+
+    Args:
+        measures: The measures of `clustered_totals`, once `effective_columns` is taken from them.
+    """
+    parts = ("q", "base", "corrected", *(f"{level.name}{part}" for level in LEVELS for part in ("", " correlation")))
+    return [m(part) for m in measures for part in parts]
 
 
 def dispersion(y: str, n: str) -> tuple[nw.Expr, nw.Expr]:

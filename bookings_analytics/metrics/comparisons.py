@@ -82,13 +82,13 @@ def compare(
     check_rate(outcomes, rate)
     rows, groups = read_groups(outcomes, cohorts, by, result=COMPARISON, counting=nw.col("outcome").is_in(HELD))
     quantile(confidence)  # which refuses what is no confidence
-    found = measuring(rate)(rows, groups, confidence, among=rows)
+    found = measuring(rate)(rows, groups, confidence, among=rows).settled(groups.by)
     sizes = rows_of(groups.ordered(found.totals, ["n"]))
     group = _baseline(baseline, sizes, groups.by)
     each = confidence ** (1 / max(1, len(sizes) - 1)) if simultaneous else confidence
     if each != confidence:
-        found = measuring(rate)(rows, groups, each, among=rows)
-    marked = found.totals.select(*groups.by, *TOTALS).with_columns(_baseline=is_group(groups.by, group))
+        found = measuring(rate)(rows, groups, each, among=rows).settled(groups.by)
+    marked = found.totals.with_columns(_baseline=is_group(groups.by, group))
     against = marked.filter(nw.col("_baseline") == 1).select(nw.col(*TOTALS).name.prefix("_baseline_"))
     result = marked.filter(nw.col("_baseline") == 0).join(against, how="cross")
     result = with_difference(result, shared_with_one(found, groups, group), groups).with_columns(

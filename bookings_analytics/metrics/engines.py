@@ -6,6 +6,7 @@ engine can't do is solved here and nowhere else.
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, cast, overload
 
 import narwhals as nw
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame, IntoFrameT
 
 _DAYS: Final = [name for name, kind in DATED.items() if kind == pl.Date]  # moments at midnight in pandas
+_DAY_S: Final = 86_400
+_EPOCH: Final = date(1970, 1, 1)
 _DIGITS: Final = 20  # numbers in names are compared as numbers up to so many digits
 
 
@@ -76,8 +79,32 @@ def rows_of(small: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
 def in_polars(result: nw.LazyFrame[Any]) -> pl.DataFrame:
     """Compute a frame, on whatever engine, and bring it into polars."""
     if result.implementation.is_duckdb():
-        return pl.DataFrame(result.to_native())  # Narwhals' own way asks for pyarrow
+        return pl.DataFrame(result.to_native())  # Narwhals' own way asks for pyarrow, as it does on Spark
+    if result.implementation.is_spark_like():
+        return _from_spark(result)
     return cast("pl.DataFrame", result.collect("polars").to_native())
+
+
+def _from_spark(result: nw.LazyFrame[Any]) -> pl.DataFrame:
+    """Read Spark's rows as Python tuples, whose times are local and without a zone."""
+    schema = result.collect_schema()
+    timed = [place for place, kind in enumerate(schema.values()) if kind == nw.Datetime("us", "UTC")]
+    rows = [list(row) for row in result.to_native().collect()]
+    for row in rows:
+        for place in timed:
+            row[place] = row[place] and row[place].astimezone(UTC)
+    return pl.DataFrame(rows, schema=schema.to_polars(), orient="row")
+
+
+def settled(small: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Compute a small frame now, which would otherwise be computed, and on Spark planned, at each of its uses."""
+    native = small.to_native()
+    if small.implementation.is_polars():
+        return cast("nw.LazyFrame[Any]", nw.from_native(native.collect().lazy()))
+    if small.implementation.is_spark_like():
+        rows = native.sparkSession.createDataFrame(native.collect(), native.schema)
+        return cast("nw.LazyFrame[Any]", nw.from_native(rows))
+    return small
 
 
 def ordered(
@@ -134,6 +161,29 @@ def like(given: IntoFrameT, result: nw.LazyFrame[Any]) -> IntoFrameT:
 
 def _eager(result: nw.LazyFrame[Any]) -> pl.DataFrame:
     return cast("pl.DataFrame", result.collect().to_native())
+
+
+def day_number(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
+    """Number days from 1970-01-01, day 0: those of a Date column, or a time's day in UTC.
+
+    Args:
+        frame: Where the column is.
+        column: A column of dates, or of times with a time zone.
+    """
+    if frame.collect_schema()[column] == nw.Date:
+        if frame.implementation.is_spark_like():
+            return (nw.col(column) - nw.lit(_EPOCH)).cast(nw.Int64)  # an interval of whole days
+        midnight = datetime(_EPOCH.year, _EPOCH.month, _EPOCH.day)  # noqa: DTZ001 - a date has no time zone
+        return (nw.col(column).cast(nw.Datetime("us")) - nw.lit(midnight)).dt.total_seconds() // _DAY_S
+    return seconds(frame, column) // _DAY_S
+
+
+def seconds(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
+    """Count the whole seconds from 1970-01-01 00:00 UTC to the times in a column."""
+    if frame.implementation.is_spark_like():
+        return nw.col(column).cast(nw.Int64)
+    epoch = datetime(_EPOCH.year, _EPOCH.month, _EPOCH.day, tzinfo=UTC)
+    return (nw.col(column) - nw.lit(epoch)).dt.total_seconds()
 
 
 def as_enum(frame: nw.LazyFrame[Any], column: str, enum: pl.Enum) -> nw.LazyFrame[Any]:

@@ -77,25 +77,29 @@ def with_rates(totals: nw.LazyFrame[Any], confidence: float, **rates: Rate) -> n
     z = quantile(confidence)
     totals = with_t(totals, confidence, *{rate.effective for rate in rates.values() if rate.effective})
     values: dict[str, nw.Expr] = {}
+    scaled: dict[str, nw.Expr] = {}
     weights: dict[str, nw.Expr] = {}
+    wider: dict[str, nw.Expr] = {}
     for name, (y, n, deff, effective, bounds) in rates.items():
-        squared = nw.col(t(effective)) * nw.col(t(effective)) if effective else nw.lit(z * z)
-        values |= {name: share(nw.col(y), nw.col(n)), f"_t²({name})": squared}
-        weights[f"_w({name})"] = share(nw.col(f"_t²({name})") * (nw.col(deff) if deff else 1.0), nw.col(n))
+        squared, weight, of_all, more = (f"_{part}({name})" for part in ("t²", "w", "h", "more"))
+        t2 = nw.col(t(effective)) * nw.col(t(effective)) if effective else nw.lit(z * z)
+        values |= {name: share(nw.col(y), nw.col(n)), squared: t2}
+        scaled[weight] = nw.col(squared) * (nw.col(deff) if deff else 1.0)
+        weights[weight] = share(nw.col(weight), nw.col(n))
         if bounds:
             values[f"{name}_min"] = share(nw.col(bounds.least), nw.col(bounds.trials))
             values[f"{name}_max"] = share(nw.col(bounds.most), nw.col(bounds.trials))
-            more = share(nw.col(f"_t²({name})"), nw.col(bounds.trials)) - share(nw.col(f"_t²({name})"), nw.col(n))
-            weights[f"_h({name})"] = nw.col(f"_w({name})") + more
+            scaled |= {of_all: share(nw.col(squared), nw.col(bounds.trials)), more: share(nw.col(squared), nw.col(n))}
+            weights[more] = nw.col(of_all) - nw.col(more)
+            wider[of_all] = nw.col(weight) + nw.col(more)
     bounded = {name: rate for name, rate in rates.items() if rate.bounds}
-    totals = totals.with_columns(**values)
-    for step in ("_w", "_h"):
-        totals = totals.with_columns(_none=nw.lit(None), **{k: e for k, e in weights.items() if k.startswith(step)})
+    for step in (values, scaled, weights, wider):
+        totals = totals.with_columns(**step) if step else totals
     totals = with_wilson(
-        totals,
+        totals.drop(*(f"_more({name})" for name in bounded)),
         {f"{name}_ci": (name, f"_w({name})") for name in rates}
         | {f"_{side}({name})": (f"{name}_{side}", f"_h({name})") for name in bounded for side in ("min", "max")},
-    )
+    ).drop(*scaled.keys() - wider.keys() - {f"_more({name})" for name in bounded})
     return _with_bounds(totals, confidence, bounded) if bounded else totals
 
 
@@ -109,37 +113,44 @@ def with_wilson(totals: nw.LazyFrame[Any], intervals: Mapping[str, tuple[str, st
     Returns:
         The totals with the columns ``name_low`` and ``name_high`` of each interval.
     """
-    half, ends = {}, {}
+    steps: list[dict[str, nw.Expr]] = [{}, {}, {}, {}, {}]
     for name, (p_, w_) in intervals.items():
         p, w = nw.col(p_), nw.col(w_)
-        half[f"_half({name})"] = (w * (p * (1 - p) + w / 4)).sqrt()
-        middle = p + w / 2
-        ends[f"{name}_low"] = ((middle - nw.col(f"_half({name})")) / (1 + w)).clip(0.0, p)  # holds p, but for rounding
-        ends[f"{name}_high"] = ((middle + nw.col(f"_half({name})")) / (1 + w)).clip(p, 1.0)
-    return totals.with_columns(**half).with_columns(**ends)
+        square, middle, whole, half = (f"_{part}({name})" for part in ("square", "middle", "whole", "half"))
+        low, high = f"{name}_low", f"{name}_high"
+        steps[0] |= {square: w * (p * (1 - p) + w * 0.25), middle: p + w * 0.5, whole: 1 + w}
+        steps[1] |= {half: nw.col(square).sqrt()}
+        steps[2] |= {low: nw.col(middle) - nw.col(half), high: nw.col(middle) + nw.col(half)}
+        steps[3] |= {low: nw.col(low) / nw.col(whole), high: nw.col(high) / nw.col(whole)}
+        steps[4] |= {low: nw.col(low).clip(0.0, p), high: nw.col(high).clip(p, 1.0)}  # holds p, but for rounding
+    for step in steps:
+        totals = totals.with_columns(**step)
+    return totals.drop(*steps[0], *steps[1])  # what a plan carries on, it repeats at every step
 
 
 def _with_bounds(totals: nw.LazyFrame[Any], confidence: float, rates: Mapping[str, Rate]) -> nw.LazyFrame[Any]:
     """Add bounds: Wilson at c·t/z, c from how far apart least and most are in standard errors."""
     z, one_sided = quantile(confidence), NormalDist().inv_cdf(confidence)
     gap = z - one_sided
-    halves, apart, scaled, narrowed, ends = {}, {}, {}, {}, {}
+    halves, sides_apart, apart, clipped, scaled, narrowed, ends = {}, {}, {}, {}, {}, {}, {}
     for name, rate in rates.items():
         if rate.bounds is None:
             continue
-        low, high = nw.col(f"{name}_min"), nw.col(f"{name}_max")
+        low, high, root, u = (nw.col(part) for part in (f"{name}_min", f"{name}_max", f"_t({name})", f"_u({name})"))
         halves[f"_s({name})"] = nw.max_horizontal(
             low - nw.col(f"_min({name})_low"), nw.col(f"_max({name})_high") - high
         )
-        t_ = nw.col(f"_t²({name})").sqrt()
-        apart[f"_u({name})"] = share((high - low) * t_, nw.col(f"_s({name})")).fill_null(_FAR).clip(upper_bound=_FAR)
-        u = nw.col(f"_u({name})")
-        scaled[f"_c({name})"] = ((u / (-2 * gap) - 0.55 * u * u).exp() * gap + one_sided) / z
+        halves[f"_t({name})"] = nw.col(f"_t²({name})").sqrt()
+        sides_apart[f"_u({name})"] = (high - low) * root
+        apart[f"_u({name})"] = share(u, nw.col(f"_s({name})"))
+        clipped[f"_u({name})"] = u.fill_null(_FAR).clip(upper_bound=_FAR)
+        scaled[f"_c({name})"] = (u * (-0.5 / gap) - 0.55 * u * u).exp() * (gap / z) + one_sided / z
         narrowed[f"_h({name})"] = nw.col(f"_h({name})") * nw.col(f"_c({name})") * nw.col(f"_c({name})")
         nothing = (nw.col(rate.n) == 0) & (nw.col(rate.bounds.trials) > 0)  # nothing recorded: anything is possible
         ends[f"{name}_bounds_low"] = nw.when(nothing).then(0.0).otherwise(nw.col(f"_min({name})_low"))
         ends[f"{name}_bounds_high"] = nw.when(nothing).then(1.0).otherwise(nw.col(f"_max({name})_high"))
-    totals = totals.with_columns(**halves).with_columns(**apart).with_columns(**scaled).with_columns(**narrowed)
+    for step in (halves, sides_apart, apart, clipped, scaled, narrowed):
+        totals = totals.with_columns(**step)
     sides = {f"_{side}({name})": (f"{name}_{side}", f"_h({name})") for name in rates for side in ("min", "max")}
     return with_wilson(totals, sides).with_columns(**ends)
 
@@ -162,14 +173,14 @@ def with_t(totals: nw.LazyFrame[Any], confidence: float, *effective: str) -> nw.
     z = quantile(confidence)
     points = [0.0, *(1 / nu for nu in _NODES)]
     *rest, last = _divided_differences(points, [0.0, *(log(student_t(confidence, nu) / z) for nu in _NODES)])
-    totals = totals.with_columns(
-        **{f"_1/df({m})": 1 / (nw.col(m) + 1.0) for m in effective}, **{t(m): nw.lit(last) for m in effective}
-    )
-    for coefficient, point in reversed(list(zip(rest, points[:-1], strict=True))):  # Newton's form, by Horner
-        totals = totals.with_columns(
-            **{t(m): nw.col(t(m)) * (nw.col(f"_1/df({m})") - point) + coefficient for m in effective}
-        )
-    return totals.with_columns(**{t(m): nw.col(t(m)).exp() * z for m in effective})
+    totals = totals.with_columns(**{f"_1/df({m})": 1 / (nw.col(m) + 1.0) for m in effective})
+    powers = {}
+    for m in effective:
+        power = nw.lit(last)
+        for coefficient, point in reversed(list(zip(rest, points[:-1], strict=True))):  # Newton's form, by Horner
+            power = power * (nw.col(f"_1/df({m})") - point) + coefficient
+        powers[t(m)] = power.exp() * z
+    return totals.with_columns(**powers).drop(*(f"_1/df({m})" for m in effective))
 
 
 def t(effective: str) -> str:
@@ -249,4 +260,4 @@ def quantile(confidence: float) -> float:
 
 def share(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
     """Divide, null where there is nothing to divide by."""
-    return part / nw.when(whole > 0).then(whole)
+    return nw.when(whole > 0).then(part / whole)

@@ -5,13 +5,12 @@ A *look* is a successful fetch of a customer; fetches of one customer that follo
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.engines import lazy, merge
+from bookings_analytics.metrics.engines import day_number, lazy, merge, seconds
 from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
     from bookings_analytics.metrics.groups import Groups
 
 _HOUR: Final = 3_600
-_DAY: Final = 86_400
 _USUAL: Final = 0.1  # share of a group's looks from which an hour is named
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def looks(
@@ -52,8 +49,9 @@ def looks(
             "pass both on the same engine."
         )
     times = asked.filter(nw.col("outcome") == "ok").select(*CUSTOMER_KEY, "fetched_at").unique()
-    before = nw.col("fetched_at").shift(1).over(*CUSTOMER_KEY, order_by="fetched_at")
-    times = times.with_columns(_gap_s=(nw.col("fetched_at") - before).dt.total_seconds())
+    times = times.with_columns(_at=seconds(times, "fetched_at"))
+    times = times.with_columns(_before=nw.col("_at").shift(1).over(*CUSTOMER_KEY, order_by="_at"))
+    times = times.with_columns(_gap_s=nw.col("_at") - nw.col("_before"))
     times = times.with_columns(
         _gap=nw.col("_gap_s") / _HOUR,
         _look=nw.when(nw.col("_gap_s") < _HOUR).then(0).otherwise(1),
@@ -82,8 +80,7 @@ def _median(rows: nw.LazyFrame[Any], by: Sequence[str], column: str, name: str) 
 def _placed(times: nw.LazyFrame[Any], timezone: str | Mapping[str, str] | None) -> nw.LazyFrame[Any]:
     """Add each fetch's day and, with a time zone, its local hour."""
     if timezone is None:
-        since = (nw.col("fetched_at") - nw.lit(_EPOCH)).dt.total_seconds()
-        return times.with_columns(_day=since // _DAY)
+        return times.with_columns(_day=day_number(times, "fetched_at"))
     if not times.implementation.is_polars():
         raise TypeError(
             f"the fetches are on {times.implementation.value}, where local hours can't be computed: leave out "

@@ -22,7 +22,7 @@ from bookings_analytics.metrics.clustering import (
     levels_of,
     spread,
 )
-from bookings_analytics.metrics.engines import count, join_groups
+from bookings_analytics.metrics.engines import count, join_groups, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
@@ -38,7 +38,7 @@ from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
 from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bookings_analytics.metrics.clustering import Count
 
@@ -68,6 +68,10 @@ class Measured:
     customers: nw.LazyFrame[Any] | None
     units: Mapping[Level, nw.LazyFrame[Any]] = field(default_factory=dict)
     places: Mapping[Level, nw.LazyFrame[Any]] = field(default_factory=dict)
+
+    def settled(self, by: Sequence[str]) -> Measured:
+        """Compute the totals now, for the groups they name and whatever a comparison makes of them."""
+        return replace(self, totals=settled(self.totals.select(*by, *TOTALS)))
 
 
 class _Measuring(Protocol):
@@ -109,7 +113,7 @@ def _of_seats(
     in_two = set(groups.by) - set(groups.own) - set(CUSTOMER_KEY)  # cohorts overlap, classes and weeks do not
     for level in levels_of(rows):
         dated = attached.filter(~nw.col(level.unit).is_null())
-        rho = correlations(among, count_by, level, [m]).select("studio", _rho=nw.col(m("correlation")))
+        rho = settled(correlations(among, count_by, level, [m]).select("studio", _rho=nw.col(m("correlation"))))
         units[level] = per("studio", level.unit, frame=dated).join(rho, on="studio", how="left")
         if in_two:
             shared = dated.join(_in_several(groups), on=list(CUSTOMER_KEY), how="semi")

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.clustering import Measure, clustered_totals, design_effect_of_ones, effective_columns
+from bookings_analytics.metrics.clustering import (
+    Measure,
+    clustered_totals,
+    design_effect_of_ones,
+    effective_columns,
+    spent,
+)
 from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like, of_outcomes
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
@@ -109,10 +115,14 @@ def booking_vs_participation(
             "customers names them."
         )
     bookings, groups = read_groups(outcomes, cohorts, by, result=BOOKING_VS_PARTICIPATION, counting=_IN_COMPLETED)
-    totals = counted_of_base(bookings, groups, fetches, SEATS, CANCELED).with_columns(
-        n_not_read=nw.col(NOT_READ),
-        _ones=design_effect_of_ones(nw.col("n_customers")),
-        **effective_columns(SEATS),
+    totals = (
+        counted_of_base(bookings, groups, fetches, SEATS, CANCELED)
+        .with_columns(
+            n_not_read=nw.col(NOT_READ),
+            _ones=design_effect_of_ones(nw.col("n_customers")),
+            **effective_columns(SEATS),
+        )
+        .drop(*spent(SEATS, CANCELED))
     )
     result = with_rates(
         totals,
@@ -171,12 +181,16 @@ def no_shows(
         [(7, 1, 0.33..., 0.33...), (8, 0, None, 1.0)]
     """
     bookings, groups = read_groups(outcomes, cohorts, by, result=NO_SHOWS, counting=_IN_COMPLETED)
-    totals = counted(bookings, groups, NO_SHOW).with_columns(
-        n_customers=nw.col("n_booked"),
-        _came_at_most=nw.sum_horizontal("n_attended", "n_unrecorded"),
-        _missed_at_most=nw.sum_horizontal("n_no_show", "n_unrecorded"),
-        recorded_share=share(nw.col("_recorded"), nw.col("_held")),
-        **effective_columns(NO_SHOW),
+    totals = (
+        counted(bookings, groups, NO_SHOW)
+        .with_columns(
+            n_customers=nw.col("n_booked"),
+            _came_at_most=nw.sum_horizontal("n_attended", "n_unrecorded"),
+            _missed_at_most=nw.sum_horizontal("n_no_show", "n_unrecorded"),
+            recorded_share=share(nw.col("_recorded"), nw.col("_held")),
+            **effective_columns(NO_SHOW),
+        )
+        .drop(*spent(NO_SHOW))
     )
     clustered = NO_SHOW("deff"), NO_SHOW("effective")  # of attendance too: hits and misses weigh the same in it
     result = with_rates(

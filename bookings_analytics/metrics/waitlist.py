@@ -66,8 +66,7 @@ def waitlist_conversion(
         by: Column or columns to group by, of the cohorts or the outcomes; None: one row for all. A customer in two
             cohorts counts in each.
         confidence: Nominal coverage of the intervals.
-        fetches: When customers were asked for: FETCHES of `bookings_analytics.schema`. Not on Spark, where Narwhals
-            can't measure the time between two instants.
+        fetches: When customers were asked for: FETCHES of `bookings_analytics.schema`.
         timezone: The studio's time zone, such as "Europe/Berlin", or ``{studio: zone}``: for ``fetch_hours`` and the
             days of ``looks_per_day``, which are UTC's without. With ``fetches`` in polars only.
 

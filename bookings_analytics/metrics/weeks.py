@@ -9,12 +9,12 @@ Weeks are whole numbers here, counted from that of Monday, 5 January 1970.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import narwhals as nw
 
-from bookings_analytics.metrics.engines import aggregate, count, join_groups, lazy, rows_of
+from bookings_analytics.metrics.engines import aggregate, count, day_number, join_groups, lazy, rows_of, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 WEEK: Final = "_week"  # the column of its number; null: the class is not dated
 HELD: Final = ("attended", "no_show", "unrecorded")  # a seat in a completed class
-_DAY_S: Final = 86_400
 _WEEK_DAYS: Final = 7
 FIRST_MONDAY: Final = date(1970, 1, 5)
+_FIRST_DAY: Final = 4  # its number, counted from 1 January 1970
 _EVER: Final = 1_000_000  # weeks: more than there are
 _COMPLETE: Final = ("_complete_first", "_complete_last")  # of the studio
 _OWN: Final = ("_own_first", "_own_last")  # all of it between a customer's first fetch and their last
@@ -43,8 +43,7 @@ def with_week_numbers(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
             "the outcomes have no column week: which classes lie in one week is known from class days alone. Pass "
             "classify(history, class_days=class_days(…), fetches=fetches), or archive.outcomes(class_days=…)."
         )
-    days = (nw.col("week").cast(nw.Datetime("us")) - nw.lit(_midnight(FIRST_MONDAY))).dt.total_seconds() // _DAY_S
-    return rows.with_columns((days // _WEEK_DAYS).cast(nw.Int64).alias(WEEK))
+    return rows.with_columns((_day_of(rows, "week") // _WEEK_DAYS).cast(nw.Int64).alias(WEEK))
 
 
 def customer_weeks(
@@ -71,7 +70,7 @@ def customer_weeks(
             f"the outcomes are on {rows.implementation.value} and the fetches on {asked.implementation.value}; "
             "pass both on the same engine."
         )
-    looks = asked.filter(nw.col("outcome") == "ok").with_columns(_day=_day_of("fetched_at"))
+    looks = asked.filter(nw.col("outcome") == "ok").with_columns(_day=_day_of(asked, "fetched_at"))
     spans = looks.group_by(*CUSTOMER_KEY).agg(_from=nw.col("_day").min(), _to=nw.col("_day").max())
     numbers = {
         _OWN[0]: (nw.col("_from") + (_WEEK_DAYS - 1)) // _WEEK_DAYS,
@@ -138,7 +137,7 @@ def base_by_week(
     shared = groups.shared
     spans = aggregate(weeks, [*shared, *_COMPLETE, *_OWN, *_TOUCHED], {"_customers": nw.len()})
     each = spans.join(_calendar(rows, weeks), how="cross").filter(within)
-    return aggregate(each, [*shared, "week"], {"_base": nw.col("_customers").sum()})
+    return settled(aggregate(each, [*shared, "week"], {"_base": nw.col("_customers").sum()}))
 
 
 def customers_of(rows: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
@@ -173,7 +172,7 @@ def _complete(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
             f"the outcomes have neither week_complete nor {', '.join(missing)}, so which weeks are complete is not "
             "known. Pass them as classify, or archive.outcomes, made them."
         )
-    seen = rows.with_columns(_from=_day_of("first_seen_at"), _to=_day_of("observed_at"))
+    seen = rows.with_columns(_from=_day_of(rows, "first_seen_at"), _to=_day_of(rows, "observed_at"))
     undated = count(nw.col(WEEK).is_null() & nw.col("outcome").is_in(HELD))
     studios = seen.group_by("studio").agg(
         nw.col("_from").min(), nw.col("_to").max(), undated.cast(nw.Int64).alias("_undated")
@@ -218,10 +217,6 @@ def _between(week: str, ends: tuple[str, str]) -> nw.Expr:
     return (nw.col(week) >= nw.col(ends[0])) & (nw.col(week) <= nw.col(ends[1]))
 
 
-def _day_of(moment: str) -> nw.Expr:
+def _day_of(rows: nw.LazyFrame[Any], moment: str) -> nw.Expr:
     """Count the days from the first Monday to that of a moment."""
-    return (nw.col(moment) - nw.lit(_midnight(FIRST_MONDAY).replace(tzinfo=UTC))).dt.total_seconds() // _DAY_S
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 - dates have no zone
+    return day_number(rows, moment) - _FIRST_DAY
