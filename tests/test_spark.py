@@ -161,6 +161,7 @@ QUESTIONS: dict[str, Callable[[Frames], Any]] = {
     "before_after": lambda on: ba.before_after(
         on.outcomes, "no_show_rate", on.cohorts, change=date(2026, 6, 1), weeks=2, by="cohort"
     ),
+    "customers": lambda on: ba.customers(on.outcomes, on.cohorts),
     "trend": lambda on: ba.trend(on.outcomes, "no_show_rate", on.cohorts, by="cohort"),
 }
 IN_POLARS_ONLY = {"class_days", "class_fill", "waitlist_chances"}
