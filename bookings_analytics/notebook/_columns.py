@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "count", "share", "difference", "amount", "hours", "day"]
 
-KNOWN: Final = {name: kind for frame in schema.RESULTS for name, kind in frame.items()}
+_OF_CUSTOMERS: Final = {name: kind for name, kind in schema.CUSTOMERS.items() if name not in schema.CUSTOMER_KEY}
+KNOWN: Final = {name: kind for frame in (*schema.RESULTS, _OF_CUSTOMERS) for name, kind in frame.items()}
 KNOWN_OF_TRENDS: Final = KNOWN | schema.TREND  # some of whose columns a list may have, to group other results by
 ENDS: Final = (
     ("_ci_low", "_ci_high", ", interval"),
@@ -38,6 +39,9 @@ _CALLED: Final = {
     "late_cancel_rate": "late-cancel rate",
     "unused_rate": "unused rate",
     "n_late": "canceled on the class day",
+    "n_waits": "waits",
+    "n_weeks": "weeks",
+    "no_show_estimate": "no-show rate, drawn toward that of all",
     "n_ambiguous": "canceled on the class day or before",
     "n_undated": "not dated",
     "n_slot_canceled": "class canceled",

@@ -13,6 +13,7 @@ from bookings_analytics.metrics.before_after import before_after
 from bookings_analytics.metrics.cancellations import cancellation_notice, cancellations
 from bookings_analytics.metrics.chances import waitlist_chances
 from bookings_analytics.metrics.comparisons import compare
+from bookings_analytics.metrics.customers import customers
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
 from bookings_analytics.metrics.trend import trend
@@ -124,15 +125,17 @@ def _no_shows(m: Material) -> Iterator[Part]:
     columns = ["n_attended", "n_no_show", "n_unrecorded", "^no_show_rate(|_ci.*)$"]
     if classes.height:
         yield _sheet(m, classes, "No-shows", columns)
+    if m.fewer_than is None and overall["n_no_show"][0]:  # the curve's first points are single customers
+        yield Figure(charts.customers(customers(m.outcomes, m.listed)))
     if m.with_customers:
         yield _customers(m)
 
 
 def _customers(m: Material) -> Sheet:
-    """List the customers who did not turn up, by their ids: counts alone, since one miss of two is no rate."""
-    each = no_shows(m.outcomes, m.listed, by="customer_id").filter(pl.col("n_no_show") > 0)
-    missed = each.sort("n_no_show", "customer_id", descending=[True, False])
-    return _sheet(m, missed, "No-shows", ["n_no_show", "n_attended", "n_unrecorded"])
+    """List the customers who did not turn up, by their ids, with a rate that brands nobody by one miss."""
+    missed = customers(m.outcomes, m.listed).filter(pl.col("n_no_show") > 0)
+    columns = ["n_no_show", "n_attended", "n_unrecorded", "^no_show_estimate(|_ci.*)$"]
+    return _sheet(m, missed, "No-shows", columns)
 
 
 def _late(m: Material) -> Iterator[Part]:
