@@ -264,7 +264,7 @@ class TestSentences:
         (warned,) = [each.text for each in index.all("div") if each.attributes.get("class") == "cautions"]
         assert "marks some classes as completed only days later" in warned
         assert "looked at less than twice a day, at 04 o'clock" in warned
-        assert re.search(r"Attendance was recorded for \d\d% of the seats alone", warned)
+        assert re.search(r"Attendance was recorded for only \d\d% of the seats\.", warned)
 
     def test_it_warns_of_nights_that_failed(self, tmp_path: Path) -> None:
         world, listed = late_world(), late_cohorts().head(40)

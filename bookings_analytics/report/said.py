@@ -74,10 +74,8 @@ def _of_groups(m: Material) -> str:
                 f"*{in_markdown(label(row[m.by[0]]))}* {percent(row['value'])}" for row in apart[:SPELLED_OUT]
             )
             more = f" and {len(apart) - SPELLED_OUT} more" if len(apart) > SPELLED_OUT else ""
-            return (
-                f"Against *{baseline}* with {percent(rows[0]['baseline_value'])} no-shows, **more than chance sets "
-                f"apart {each}{more}**."
-            )
+            theirs = f"{percent(rows[0]['baseline_value'])} no-shows of *{baseline}*"
+            return f"Against the {theirs}, these {groups} differ by more than chance: **{each}{more}**."
     funnel = m.shown(no_show_funnel(m.outcomes, m.listed, by="class_id"), ["class_id"])
     outside = funnel.filter(~pl.col("position").is_in(["within"]))
     if outside.is_empty():
@@ -152,7 +150,7 @@ def _of_attendance(m: Material) -> Iterator[str]:
         row = rows[0]
         between = span(row["no_show_rate_bounds_low"], row["no_show_rate_bounds_high"]).replace(" to ", " and ")
         yield (
-            f"Attendance was recorded for {percent(row['recorded_share'])} of the seats alone. With the others, the "
+            f"Attendance was recorded for only {percent(row['recorded_share'])} of the seats. With the others, the "
             f"no-show rate may lie anywhere between {between}."
         )
 
