@@ -6,15 +6,21 @@ All Spark tests are in this file: a process runs one session, and a file runs in
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyspark
 import pytest
 from polars.testing import assert_frame_equal
-from spark_engine import SPARK, plan_bytes, require_java
+from spark_engine import SPARK, plan_bytes, require_java, session
 
 import bookings_analytics as ba
 from bookings_analytics.schema import BOOKINGS, PLACE_KEY
@@ -185,4 +191,48 @@ def test_spark_agrees_with_polars_by_a_small_plan(question: str, on_spark: Frame
     key = [name for name in expected.columns if name in KEYS and (name != "class_id" or question != "classify")]
     text = {name: pl.String for name, kind in expected.schema.items() if isinstance(kind, pl.Enum)}
     found, expected = (frame.cast(text).sort(key) for frame in (found, expected))
+    assert_frame_equal(found, expected, check_dtypes=False, check_exact=False, rel_tol=0, abs_tol=1e-9)
+
+
+def test_scale_md_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / ".github/SCALE.md").read_text("utf-8"), re.DOTALL)
+    shutil.copytree(ROOT / "data/archive", tmp_path / "archive")
+    monkeypatch.chdir(tmp_path)
+    assert '.parquet("no_shows")' in program
+    exec(program.replace('"no_shows"', repr(str(tmp_path / "no_shows"))), {})  # a JVM stays in its own directory
+    found = session().read.parquet(str(tmp_path / "no_shows"))
+    expected = ba.no_shows(ba.classify(ba.Archive("archive").history()), by=["studio", "class_id"]).collect()
+    key = ["studio", "class_id"]
+    assert_frame_equal(
+        SPARK.polars(found).sort(key),
+        expected.sort(key),
+        check_dtypes=False,
+        check_exact=False,
+        rel_tol=0,
+        abs_tol=1e-9,
+    )
+
+
+ON_A_CLUSTER = """
+import sys
+import bookings_analytics as ba
+from spark_engine import SPARK, session
+spark = session("local-cluster[2,1,1024]")
+outcomes = ba.classify(spark.read.parquet(sys.argv[1]).repartition(4))
+SPARK.polars(ba.no_shows(outcomes, by="class_id")).write_parquet(sys.argv[2])
+"""
+
+
+def test_two_workers_agree_with_one_machine(tmp_path: Path) -> None:
+    history, rates = tmp_path / "history.parquet", tmp_path / "rates.parquet"
+    HISTORY.write_parquet(history)
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parent),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+    }
+    subprocess.run(
+        [sys.executable, "-c", ON_A_CLUSTER, str(history), str(rates)], check=True, env=environment, capture_output=True
+    )
+    expected = ba.no_shows(ba.classify(HISTORY), by="class_id")
+    found = pl.read_parquet(rates)
     assert_frame_equal(found, expected, check_dtypes=False, check_exact=False, rel_tol=0, abs_tol=1e-9)
