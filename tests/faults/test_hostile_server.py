@@ -175,6 +175,7 @@ def assert_fit_to_be_shown(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "packed",
     [gzip.compress(b"[]"), gzip.compress(b"[") + gzip.compress(b"]"), gzip.compress(b"") * 3 + gzip.compress(b"[]")],
+    ids=["one member", "two members", "empty members"],  # the bytes hold the time
 )
 def test_what_gzip_allows_is_read(packed: bytes) -> None:
     with serving(answer(packed, headers=GZIP)) as (studio, _):
