@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     from bookings_analytics.archive.archive import Archive
     from bookings_analytics.fetch.classes import fetch_classes
     from bookings_analytics.fetch.cohort import fetch_bookings
-    from bookings_analytics.studio_file import read_studios
-    from bookings_analytics.studios import Studio
+    from bookings_analytics.studios import Studio, read_studios
 
 __all__ = [
     "ApiError",
@@ -112,7 +111,7 @@ _LOADED_WHEN_USED = {
     "fetch_bookings": "fetch.cohort",
     "fetch_classes": "fetch.classes",
     "notebook": None,
-    "read_studios": "studio_file",
+    "read_studios": "studios",
 }
 
 

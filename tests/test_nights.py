@@ -11,7 +11,7 @@ from snapshots import Answer, result
 
 from bookings_analytics.archive import Archive
 from bookings_analytics.cli.nights import night_lines
-from bookings_analytics.studio_file import ClassHours
+from bookings_analytics.studios import ClassHours
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,7 +33,7 @@ FLOORS = [
     {"results"},
     {"errors"},
     {"charts"},
-    {"clock", "cohorts", "studio_file", "studios", "metrics", "privacy"},
+    {"clock", "cohorts", "studios", "metrics", "privacy"},
     {"fetch", "archive", "demo"},
     {"notebook"},
     {"report"},

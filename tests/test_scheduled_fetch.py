@@ -30,7 +30,7 @@ from bookings_analytics.cli.lock import lock_of
 from bookings_analytics.clock import current_time
 from bookings_analytics.fetch.job import FetchJob
 from bookings_analytics.fetch.rate_limit import RateLimit
-from bookings_analytics.studio_file import ClassHours
+from bookings_analytics.studios import ClassHours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

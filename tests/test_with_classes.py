@@ -16,7 +16,7 @@ from bookings_analytics import cli, demo
 from bookings_analytics.cli import timetable
 from bookings_analytics.cli.endings import Exit
 from bookings_analytics.cli.scheduled_fetch import fetch_into_archive
-from bookings_analytics.studio_file import ClassHours
+from bookings_analytics.studios import ClassHours
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,7 @@ import typer
 from bookings_analytics.cli.endings import Exit, exit_code, in_command_terms, written_down
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.errors import BookingsError
-from bookings_analytics.studio_file import find_hours, read_studios
-from bookings_analytics.studios import Studio
+from bookings_analytics.studios import Studio, find_hours, read_studios
 
 if TYPE_CHECKING:
     import polars as pl

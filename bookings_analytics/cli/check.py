@@ -9,7 +9,7 @@ from bookings_analytics.archive import Archive
 from bookings_analytics.cli.endings import Exit
 from bookings_analytics.cli.nights import night_lines
 from bookings_analytics.errors import ArchiveError, ConfigurationError
-from bookings_analytics.studio_file import find_hours
+from bookings_analytics.studios import find_hours
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bookings_analytics.archive import Archive
-    from bookings_analytics.studio_file import ClassHours
+    from bookings_analytics.studios import ClassHours
 
 _NAMED: Final = 3  # studios a line names
 

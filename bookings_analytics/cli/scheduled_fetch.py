@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
     from bookings_analytics.results import FetchResult
-    from bookings_analytics.studio_file import ClassHours
-    from bookings_analytics.studios import Studio
+    from bookings_analytics.studios import ClassHours, Studio
 
 _SECONDS_TO_END: Final = 8.0  # after SIGTERM; whoever sends it waits ten
 _REFUSED: Final = (401, 403)  # of one of several studios; that of an only studio is an error

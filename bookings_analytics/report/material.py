@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from bookings_analytics.archive import Archive
     from bookings_analytics.report.request import Checked, Request
-    from bookings_analytics.studio_file import ClassHours
+    from bookings_analytics.studios import ClassHours
 
 _SIZE = "n_customers"
 

@@ -13,8 +13,7 @@ from bookings_analytics.archive import Archive
 from bookings_analytics.cohorts import read_cohorts, read_titles
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.notebook import bundled
-from bookings_analytics.studio_file import ClassHours, find_hours
-from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE, ClassHours, find_hours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

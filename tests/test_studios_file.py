@@ -15,7 +15,7 @@ import pytest
 from keyring.backend import KeyringBackend
 
 import bookings_analytics as ba
-from bookings_analytics.studio_file import ClassHours, find_hours
+from bookings_analytics.studios import ClassHours, find_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.metrics.hours import CLOSES, OPENS
-from bookings_analytics.studios import (
+from bookings_analytics.studios.settings import (
     VARIABLES,
-    ApiKey,
-    Studio,
     check_order,
     checked_base_url,
     checked_name,
     checked_time,
     checked_zone,
-    studio_of,
 )
+from bookings_analytics.studios.studio import ApiKey, Studio, studio_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
