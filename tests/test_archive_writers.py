@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -63,6 +65,40 @@ def test_a_writer_killed_at_any_moment_leaves_whole_adds(tmp_path: Path) -> None
     assert_frame_equal(archive.history().collect(), undisturbed.history().collect())
     assert_frame_equal(archive.fetches().collect(), undisturbed.fetches().collect())
     assert_frame_equal(archive.latest_fetches().collect(), undisturbed.latest_fetches().collect())
+
+
+# Copied
+
+
+def problems_of(place: Path) -> tuple[str, ...]:
+    try:
+        return Archive(place).check().problems
+    except ba.ArchiveError as error:
+        return (str(error),)
+
+
+def test_a_copy_made_while_somebody_writes_is_whole_or_says_that_it_is_not(tmp_path: Path) -> None:
+    place = tmp_path / "archive"
+    Archive(place).add(snapshot(0))
+    writer = start(add_on, place)
+    copies = []
+    try:
+        for number in range(8):
+            copy = tmp_path / f"copy {number}"
+            with suppress(shutil.Error, FileNotFoundError):  # the copying itself says that a file went away
+                shutil.copytree(place, copy)
+                copies.append(copy)
+            time.sleep(0.1)
+    finally:
+        writer.kill()
+        writer.join()
+    for copy in copies:
+        if not problems_of(copy):
+            asked = Archive(copy).fetches().collect().group_by("fetched_at").len()
+            assert asked["len"].to_list() == [len(CUSTOMERS)] * asked.height, "whole adds alone"
+            hours = sorted(round((time - at(0)) / timedelta(hours=1)) for time in asked["fetched_at"])
+            assert hours == list(range(len(hours))), "and none left out in between"
+    assert copies
 
 
 # Several at once
