@@ -53,7 +53,8 @@ def axis(**options: Any) -> alt.Axis:  # noqa: ANN401 - whatever alt.Axis takes
         "labelColor": QUIET,
         "labelPadding": 6,
     } | {"aria": False}
-    return alt.Axis(**{"tickCount": 5, "labelFontSize": 11, **quiet, **options})
+    n_ticks = len(options.get("values", range(5)))  # of more values than this, Vega leaves out every other one
+    return alt.Axis(**{"tickCount": n_ticks, "labelFontSize": 11, **quiet, **options})
 
 
 def share_axis(field: str, end: float, **options: Any) -> alt.X:  # noqa: ANN401 - whatever alt.Axis takes

@@ -135,7 +135,7 @@ class Plot:
     @staticmethod
     def _axis(values: Sequence[float | None], label: str, **options: Any) -> alt.Axis:  # noqa: ANN401 - as alt.Axis has it
         """Show every one of these values: with a smaller number of ticks, Vega would leave some out."""
-        return axis(values=[*values], tickCount=len(values), labelExpr=label, labelOverlap=False, **options)
+        return axis(values=[*values], labelExpr=label, labelOverlap=False, **options)
 
     def _chart(self, rows: Sequence[_Row], y: str, x: str = "at") -> alt.Chart:
         chart: alt.Chart = alt.Chart(alt.InlineData([*rows])).encode(x=self._x(x), y=self._share(y))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLORS: Final = (INK, ATTENDED, NO_SHOW, OUTCOMES["waiting"][1])  # of the lines, in their order
 _WEEK: Final = 7
 _LABELS: Final = 7  # weeks with a label, about
+_LONG_LABELS: Final = 5  # with years
 _HEIGHT: Final = 240
 _LINE: Final = 14
 _LETTER: Final = 6.4
@@ -79,8 +80,9 @@ def by_week(rates: IntoFrame, rate: str, *, names: Mapping[Any, str] | None = No
         row["told"] = told if complete else f"{told}, incomplete week"
         row["week"] = row["week"].isoformat()
     end = top(row[f"{rate}_ci_high"] for row in dated)
-    every = _WEEK * max(1, -(-n_weeks // _LABELS))
-    date_format = "%-d %b" if first.year == last.year else "%-d %b %Y"
+    within_a_year = first.year == last.year
+    date_format = "%-d %b" if within_a_year else "%-d %b %Y"
+    every = _WEEK * max(1, -(-n_weeks // (_LABELS if within_a_year else _LONG_LABELS)))
     x = alt.X(
         "at:Q",
         scale=alt.Scale(domain=[-3, (n_weeks - 1) * _WEEK + 3], nice=False),

@@ -99,7 +99,6 @@ def _overduration(daily: Table) -> alt.LayerChart:
         axis=axis(
             labelExpr=f"utcFormat(86400000 * ({since} + datum.value), '{_date_format(first, asked[-1])}')",
             values=labels,
-            tickCount=len(labels),
             orient=rows.orient,
         ),
     )
