@@ -5,6 +5,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 import stamina
 from hypothesis import HealthCheck, settings
@@ -57,6 +58,19 @@ SLOW = (
     "tests/test_rates.py::test_every_",
     "tests/test_waitlist.py::test_the_oracle",
 )
+
+
+class FramesAsBefore:
+    """Undoes after every test, the package's examples included, how a notebook wants frames shown."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        with pl.Config():
+            return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(FramesAsBefore())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

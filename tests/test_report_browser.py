@@ -31,7 +31,7 @@ SCROLLS: Final = """() => [...document.querySelectorAll("body, body *")].filter(
     ["auto", "scroll"].includes(getComputedStyle(each).overflowX) && each.scrollWidth > each.clientWidth).length"""
 LETTERS: Final = """() => Math.min(...[...document.querySelectorAll(".drawn svg text")]
     .filter(each => each.textContent.trim()).map(each =>
-    parseFloat(getComputedStyle(each).fontSize) * each.getScreenCTM().a))"""
+    parseFloat(getComputedStyle(each).fontSize) * Math.hypot(each.getScreenCTM().a, each.getScreenCTM().b)))"""
 BESIDE_EACH_OTHER: Final = """() => [...document.querySelectorAll("figure")].map(each => [each.querySelector("img"),
     each.querySelector(".drawn")].filter(part => part?.checkVisibility()).length)"""
 MARKS_SAY: Final = """() => [...document.querySelectorAll(".drawn svg [aria-label]")]
