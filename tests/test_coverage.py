@@ -122,7 +122,7 @@ def test_bounds_hold_the_truth_also_where_noting_depends_on_who_came(recorded: f
     outcomes = noted(mood.draw(150, 11), recorded, 5, hidden=hidden)
     rates = no_shows(outcomes, by="studio").with_columns(truth=mood.truth(11))
     held = rates.select(pl.col("truth").is_between("no_show_rate_bounds_low", "no_show_rate_bounds_high").mean()).item()
-    assert held >= 0.91
+    assert held >= 0.93  # 95 %, less what chance allows so many
     if recorded < 0.9:
         assert rates.select(covered("no_show_rate", "truth")).item() < 0.8
 

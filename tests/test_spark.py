@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
-LARGEST_PLAN = 250_000  # bytes; all but the weekly rates of customers are under 200,000
+LARGEST_PLAN = 200_000  # bytes
 START = datetime(2026, 5, 4, 2, tzinfo=UTC)  # a Monday, 4 o'clock in Berlin
 NIGHTS = 56
 CUSTOMERS = 120

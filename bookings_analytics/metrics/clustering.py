@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import narwhals as nw
 
-from bookings_analytics.metrics.engines import aggregate
+from bookings_analytics.metrics.engines import aggregate, settled
 from bookings_analytics.metrics.intervals import share
 from bookings_analytics.schema import CUSTOMER_KEY
 
@@ -300,7 +300,9 @@ def clustered_totals(
     parts = [groups.attach(count(bookings, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own)))))]
     amounts: dict[str, nw.Expr] = {}
     for level in levels:
-        correlation = correlations(bookings if among is None else among, count, level, measures)
+        correlation = settled(
+            correlations(bookings if among is None else among, count, level, measures), in_polars=False
+        )
         parts.append(unit_terms(rows, count, level, measures, by=groups.by, correlation=correlation))
         amounts |= term_sums(level, measures)
     sums = dict(sums) | {name: each for m in measures for name, each in cluster_sums(*m).items()}

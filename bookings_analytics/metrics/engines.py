@@ -96,10 +96,15 @@ def _from_spark(result: nw.LazyFrame[Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema.to_polars(), orient="row")
 
 
-def settled(small: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Compute a small frame now, which would otherwise be computed, and on Spark planned, at each of its uses."""
+def settled(small: nw.LazyFrame[Any], *, in_polars: bool = True) -> nw.LazyFrame[Any]:
+    """Compute a small frame now, which would otherwise be computed, and on Spark planned, at each of its uses.
+
+    Args:
+        small: A frame of few rows.
+        in_polars: Whether polars computes it now, too; it finds some repeated work by itself.
+    """
     native = small.to_native()
-    if small.implementation.is_polars():
+    if in_polars and small.implementation.is_polars():
         return cast("nw.LazyFrame[Any]", nw.from_native(native.collect().lazy()))
     if small.implementation.is_spark_like():
         rows = native.sparkSession.createDataFrame(native.collect(), native.schema)

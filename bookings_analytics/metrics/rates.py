@@ -20,7 +20,7 @@ from bookings_analytics.metrics.clustering import (
     effective_columns,
     spent,
 )
-from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like, of_outcomes
+from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like, of_outcomes, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
 from bookings_analytics.metrics.weeks import (
@@ -280,7 +280,7 @@ def counted_of_base(
     if fetches is not None:
         booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches)
         rows = watched(rows, booked, in_base())
-    totals = counted(rows, groups, *measures, among=bookings)
+    totals = settled(counted(rows, groups, *measures, among=bookings), in_polars=False)
     named = [*groups.shared, "week"]
     totals = join_groups(totals, base_by_week(numbered, base, groups, in_base()), named, how="left")
     in_week = nw.when(nw.col("week").is_null()).then(nw.col(MEMBERS)).otherwise(nw.col("_base").fill_null(0))
