@@ -200,10 +200,11 @@ def erase(archive: ArchiveTable, doomed: Doomed, *, dry_run: bool) -> Erasure:
 def _search(archive: ArchiveTable, doomed: Doomed) -> tuple[dict[str, int], dict[str, int]]:
     """Find the files that hold what is to go, with how often, and the sizes of all."""
     found, sizes = {}, {}
-    for name, content in archive.contents():
-        sizes[name] = len(content)
-        if hits := doomed.hits(name, content):
-            found[name] = hits
+    with archive.reading():
+        for name, content in archive.place.files():
+            sizes[name] = len(content)
+            if hits := doomed.hits(name, content):
+                found[name] = hits
     return found, sizes
 
 

@@ -144,8 +144,10 @@ def clean(archive: ArchiveTable, now: Snapshot, kept_hours: int) -> None:
     current.delta.create_checkpoint()
     current.delta.cleanup_metadata()
     if archive.directory is None:
-        for name in archive.unfinished_commits() if kept_hours == 0 else ():
-            archive.remove_object(name)
+        with archive.reading():
+            left = archive.place.unfinished_commits() if kept_hours == 0 else []
+        for name in left:
+            archive.place.remove_object(name)
         return
     if kept_hours == 0:
         for path in (path for pattern in _UNFINISHED for path in archive.directory.glob(pattern)):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
 from deltalake import DeltaTable
-from deltalake._internal import DeltaFileSystemHandler
 from deltalake.exceptions import DeltaError
 
-from bookings_analytics.archive.class_tables import CLASS_TABLES, DIRECTORY, ClassTables
+from bookings_analytics.archive.class_tables import ClassTables
 from bookings_analytics.archive.integrity import SUMS, DamagedFileError, Integrity
-from bookings_analytics.archive.layout import ADD_NUMBER, COLUMNS, FILE, PARTITIONS
+from bookings_analytics.archive.layout import ADD_NUMBER, COLUMNS, PARTITIONS
+from bookings_analytics.archive.place import Place
 from bookings_analytics.archive.snapshot import RENEWED_EVERY, Snapshot
 from bookings_analytics.errors import ArchiveError
 
@@ -32,7 +32,6 @@ _NAME: Final = "bookings_analytics archive"
 FORMAT_KEY: Final = "bookings_analytics.format"
 RETENTION_KEYS: Final = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 KEPT_HOURS: Final = 24  # what compaction replaces stays that long, for those who are still reading it
-_LAST_CHECKPOINT: Final = "_delta_log/_last_checkpoint"
 _PATIENCE: Final = 60.0  # seconds that a writer goes on trying against others
 _LONGEST_PAUSE: Final = 0.2
 _OPENINGS: Final = 6  # a log that another process is just cleaning up can be read a moment later
@@ -55,6 +54,7 @@ class ArchiveTable:
         location: As the analyst named it.
         directory: The directory it is in; None if it is in an object store.
         integrity: The checks of its files.
+        place: All files there, also those that are not the table's.
         classes: The tables of classes and slots that lie beside it.
     """
 
@@ -66,6 +66,7 @@ class ArchiveTable:
         self._root = str(self.directory or self.location.rstrip("/"))
         self._storage_options = dict(storage_options) if storage_options else None
         self.integrity = Integrity(self.directory)
+        self.place = Place(self.directory, self._root, self._storage_options)
         self.classes = ClassTables(self._root, self._storage_options)
         if self.directory and (unfit := _UNFIT.search(self.directory.as_posix())):
             raise ArchiveError(
@@ -165,58 +166,6 @@ class ArchiveTable:
         self._record()
         return written
 
-    def contents(self) -> Iterator[tuple[str, bytes]]:
-        """Yield every file below the archive, also one that no commit names: its path there, and what it holds."""
-        if self.directory is None:
-            for below in ("", *(f"{DIRECTORY}/{name}/" for name in CLASS_TABLES)):
-                yield from (
-                    (below + name, content) for name, content in self._objects(f"{self._root}/{below}".rstrip("/"))
-                )
-            store = DeltaFileSystemHandler(self._root, self._storage_options)
-            for name in self.unfinished_commits():
-                file = store.open_input_file(name)
-                yield name, bytes(file.read(file.size()))
-            return
-        for path in sorted(self.directory.rglob("*")):
-            try:
-                if path.is_file():
-                    yield path.relative_to(self.directory).as_posix(), path.read_bytes()
-            except FileNotFoundError:  # another process has just removed it
-                continue
-
-    def unfinished_commits(self) -> list[str]:
-        """List the commits in an object store that a writer left before they were in the log.
-
-        Raises:
-            ArchiveError: The store can't be reached, or one is not text.
-        """
-        pattern = f"{self._root}/_delta_log/*.tmp"
-        lines = pl.scan_lines(pattern, storage_options=self._storage_options, include_file_paths=FILE)
-        with self.reading():
-            found = lines.select(pl.col(FILE).unique()).collect()[FILE].sort()
-        return [f"_delta_log/{path.rsplit('/', 1)[1]}" for path in found]
-
-    def remove_object(self, name: str) -> None:
-        """Remove one object of the store."""
-        DeltaFileSystemHandler(self._root, self._storage_options).delete_file(name)
-
-    def _objects(self, root: str) -> Iterator[tuple[str, bytes]]:
-        """Yield the objects of one Delta table in a store: those a commit names or none does, and the log."""
-        if not DeltaTable.is_deltatable(root, self._storage_options):
-            return
-        table = DeltaTable(root, storage_options=self._storage_options)
-        unused = table.vacuum(0, dry_run=True, enforce_retention_duration=False, full=True)
-        used = pl.DataFrame(table.get_add_actions())["path"].to_list() if table.file_uris() else []
-        commits = [f"_delta_log/{version:020}" for version in range(table.version() + 1)]
-        log = [*(f"{each}{kind}" for each in commits for kind in (".json", ".checkpoint.parquet")), _LAST_CHECKPOINT]
-        store = DeltaFileSystemHandler(root, self._storage_options)
-        for name in sorted({*used, *unused, *log}):
-            try:
-                file = store.open_input_file(name)
-                yield name, bytes(file.read(file.size()))
-            except FileNotFoundError:  # most of the log is cleaned up
-                continue
-
     def _record(self) -> None:
         """Record the checksums of what was written; it is in the archive either way."""
         try:
@@ -230,7 +179,7 @@ class ArchiveTable:
 
     def _opened(self) -> Snapshot | None:
         if not self._exists():
-            others = self._content()
+            others = self.place.others()
             if not self._exists():  # else another writer has created it meanwhile
                 if others:
                     raise ArchiveError(
@@ -277,21 +226,6 @@ class ArchiveTable:
 
     def _exists(self) -> bool:
         return DeltaTable.is_deltatable(self._root, self._storage_options)
-
-    def _content(self) -> list[str]:
-        """List what is there, but for what a writer that was killed left and what file managers put everywhere."""
-        if self.directory is None:
-            return self._object()
-        found = self.directory.iterdir() if self.directory.exists() else ()
-        return sorted(path.name for path in found if not path.name.startswith(("_delta_log", ".")))
-
-    def _object(self) -> list[str]:
-        """Find any object below the URL by reading a line of it: neither Delta Lake nor polars gives a list."""
-        lines = pl.scan_lines(f"{self._root}/**/*", storage_options=self._storage_options, include_file_paths=FILE)
-        try:
-            return lines.head(1).collect()[FILE].to_list()
-        except pl.exceptions.ComputeError:
-            return ["binary files"]
 
 
 def _pauses() -> Iterator[float | None]:
