@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from bookings_analytics.metrics.clustering import Measure, cluster_sums, dispersion, with_design_effects
+from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dispersion, with_design_effects
 from bookings_analytics.metrics.engines import aggregate, lazy, like
 from bookings_analytics.metrics.intervals import (
     Bounds,

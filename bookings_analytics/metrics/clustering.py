@@ -1,14 +1,11 @@
 """How alike the trials of one customer, one class slot or one day are, and how much precision that costs.
 
-Ten bookings of one customer say less than one booking of each of ten customers, and twenty seats of one class that a
-storm emptied say less than one seat of each of twenty classes. A `Measure` names hits and trials; every interval of a
+Twenty seats of one class that a storm emptied say less than one seat of each of twenty classes. Every interval of a
 rate of seats or requests is widened by two things:
 
-* `with_design_effects`: how much the group's own customers cluster, from six sums over them (`cluster_sums`);
+* `bookings_analytics.metrics.design_effects`: how much the group's own customers cluster;
 * `correlations`: how alike trials of one slot (within a class) and of one day (within a weekday) are, pooled once per
   studio from all rows, and `unit_terms`: how many trials of the group share a slot or a day.
-
-Every intermediate value is a column of its own step: nested expressions make the plans of some engines explode.
 """
 
 from __future__ import annotations
@@ -17,6 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import narwhals as nw
 
+from bookings_analytics.metrics.design_effects import (
+    Measure,
+    cluster_sums,
+    clusters_of,
+    product_of,
+    with_design_effects,
+)
 from bookings_analytics.metrics.engines import aggregate, settled
 from bookings_analytics.metrics.intervals import share
 from bookings_analytics.schema import CUSTOMER_KEY
@@ -30,17 +34,6 @@ if TYPE_CHECKING:
 
 LEAST_UNITS: Final = 10  # slots or days with two trials; with fewer, a correlation can't be estimated
 _DECIMALS: Final = 12  # sums of fractions differ in the last digits from run to run; results should not
-
-
-class Measure(NamedTuple):
-    """A rate's hits ``y`` among its trials ``n``: names of integer columns, 0 ≤ y ≤ n."""
-
-    y: str
-    n: str
-
-    def __call__(self, part: str) -> str:
-        """Name the column that holds one part of the measure's arithmetic."""
-        return f"_{part}({self.y}/{self.n})"
 
 
 class Level(NamedTuple):
@@ -60,91 +53,6 @@ def levels_of(rows: nw.LazyFrame[Any]) -> list[Level]:
     if not {"class_id", "class_slot_id"} <= set(names):
         return []
     return [level for level in LEVELS if level.unit in names and level.within in names]
-
-
-def cluster_sums(y: str, n: str) -> dict[str, nw.Expr]:
-    """Name the six sums of one rate, to aggregate over one row per cluster.
-
-    Rates that share a column share its sums: merge their dicts with ``|``.
-
-    Args:
-        y: Column of hits of a cluster, integer, 0 ≤ y ≤ n.
-        n: Column of trials of a cluster, integer.
-
-    Returns:
-        Σy and Σn under their own names, and those of squares, of products and of clusters with n > 0 under
-        names that only this module needs to know.
-    """
-    hits, trials = nw.col(y), nw.col(n)
-    return {
-        _clusters(n): nw.when(trials > 0).then(1).otherwise(0).sum(),
-        n: trials.sum(),
-        y: hits.sum(),
-        _product(n, n): (trials * trials).sum(),
-        _product(y, n): (hits * trials).sum(),
-        _product(y, y): (hits * hits).sum(),
-    }
-
-
-def with_design_effects(totals: nw.LazyFrame[Any], *measures: Measure) -> nw.LazyFrame[Any]:
-    """Add by how much clustering inflates the variance of Σy/Σn, from `cluster_sums`.
-
-    The variance is Cochran's linearized ratio estimator (Sampling Techniques, 3rd ed. 1977, section 6.3) over that of
-    independent trials; never below 1, since a sample can't be worth more than its trials. A few clusters that all agree
-    would show no variance at all, so two pseudo-clusters of mean size are added, one all hits and one all misses.
-    These are this package's own adaptation of Agresti & Coull (1998), with no published version; the simulations in
-    ``tests/test_coverage.py`` are their justification.
-
-    Args:
-        totals: One row per group, with the columns of `cluster_sums` of each measure.
-        measures: The measures.
-
-    Returns:
-        The totals with, for each measure, ``deff`` (the design effect), ``q`` (the share with the two pseudo-clusters),
-        ``base`` ((N + 2b) q (1 - q), the variance of independent trials), ``corrected`` ((m + 2) / (m + 1)) and
-        ``effective`` (m* = N²/Σn², the number of equally large clusters that would say as much), under the
-        names that `Measure` gives them.
-    """
-    sizes = {m("size"): share(nw.col(m.n), nw.col(_clusters(m.n))) for m in measures}
-    effective = {m("effective"): share(nw.col(m.n) * nw.col(m.n), nw.col(_product(m.n, m.n))) for m in measures}
-    whole = {m("whole"): nw.col(m.n) + 2 * nw.col(m("size")) for m in measures}
-    q = {m("q"): (nw.col(m.y) + nw.col(m("size"))) / nw.col(m("whole")) for m in measures}
-    base = {m("base"): nw.col(m("whole")) * nw.col(m("q")) * (1 - nw.col(m("q"))) for m in measures}
-    totals = totals.with_columns(**sizes, **effective).with_columns(**whole).with_columns(**q)
-    # Σ(y - qn)² over the clusters and the two pseudo-clusters, by powers of q
-    squares = {m("squares"): _squares(m) for m in measures}
-    corrected = {m("corrected"): _corrected(m) for m in measures}
-    deff = {m("deff"): nw.col(m("corrected")) * nw.col(m("squares")) for m in measures}
-    ratio = {m("deff"): nw.col(m("deff")) / nw.col(m("base")) for m in measures}
-    least = {m("deff"): nw.col(m("deff")).clip(lower_bound=1.0) for m in measures}
-    for step in (base | squares | corrected, deff, ratio, least):
-        totals = totals.with_columns(**step)
-    return totals.drop(*sizes, *squares, *whole)
-
-
-def _squares(m: Measure) -> nw.Expr:
-    size, q = nw.col(m("size")), nw.col(m("q"))
-    return (
-        (nw.col(_product(m.n, m.n)) + 2 * size * size) * q * q
-        - 2 * (nw.col(_product(m.y, m.n)) + size * size) * q
-        + nw.col(_product(m.y, m.y))
-        + size * size
-    )
-
-
-def _corrected(m: Measure) -> nw.Expr:
-    clusters = nw.col(_clusters(m.n))
-    return (clusters + 2) / (clusters + 1)
-
-
-def design_effect_of_ones(n: nw.Expr) -> nw.Expr:
-    """Compute the design effect where every cluster is one trial, as in a share of customers."""
-    return (n + 2) / (n + 1)
-
-
-def spread(m: Measure) -> nw.Expr:
-    """Compute S, the sum of squares that a design effect stands for: that of a whole ``deff``, terms included."""
-    return nw.col(m("deff")) * nw.col(m("base")) / nw.col(m("corrected"))
 
 
 def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: Sequence[Measure]) -> nw.LazyFrame[Any]:
@@ -168,7 +76,7 @@ def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: 
     units = count(rows.filter(~nw.col(level.unit).is_null()), ("studio", level.within, level.unit))
     sums = {name: each for m in measures for name, each in cluster_sums(*m).items()}
     pairs = {_pairs(m.n): nw.when(nw.col(m.n) >= 2).then(1).otherwise(0).sum() for m in measures}  # noqa: PLR2004 - a pair
-    classes = units.group_by("studio", level.within).agg(*_named(sums | pairs))
+    classes = units.group_by("studio", level.within).agg(**sums, **pairs)
     shares = {m("p"): share(nw.col(m.y), nw.col(m.n)) for m in measures}
     variance = {m("pq"): nw.col(m("p")) * (1 - nw.col(m("p"))) for m in measures}
     classes = classes.with_columns(**shares).with_columns(**variance, **{m("spread"): _around(m) for m in measures})
@@ -191,15 +99,15 @@ def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: 
 def _around(m: Measure) -> nw.Expr:
     """Compute the sum of squares Σ(y - pn)² of a class."""
     p = nw.col(m("p"))
-    return nw.col(_product(m.y, m.y)) - 2 * p * nw.col(_product(m.y, m.n)) + p * p * nw.col(_product(m.n, m.n))
+    return nw.col(product_of(m.y, m.y)) - 2 * p * nw.col(product_of(m.y, m.n)) + p * p * nw.col(product_of(m.n, m.n))
 
 
 def _pooled(m: Measure) -> dict[str, nw.Expr]:
-    units, pq = nw.col(_clusters(m.n)), nw.col(m("pq"))
+    units, pq = nw.col(clusters_of(m.n)), nw.col(m("pq"))
     several = nw.when(units > 1)
     return {
         m("D sum"): several.then(nw.col(m("spread")) * units / (units - 1)).otherwise(0.0),
-        m("B sum"): several.then(pq * nw.col(_product(m.n, m.n))).otherwise(0.0),
+        m("B sum"): several.then(pq * nw.col(product_of(m.n, m.n))).otherwise(0.0),
         m("binomial"): several.then(pq * nw.col(m.n)).otherwise(0.0),
         m("pairs"): nw.when((units > 1) & (pq > 0)).then(nw.col(_pairs(m.n))).otherwise(0),
     }
@@ -310,7 +218,7 @@ def clustered_totals(
     if not measures:
         return totals
     products = dict.fromkeys(
-        _product(*pair) for m in measures for pair in ((m.n, m.n), (m.y, m.n), (m.y, m.y))
+        product_of(*pair) for m in measures for pair in ((m.n, m.n), (m.y, m.n), (m.y, m.y))
     )  # what a plan carries on, it repeats at every step
     return with_unit_terms(with_design_effects(totals, *measures).drop(*products), *measures, levels=levels)
 
@@ -334,39 +242,5 @@ def spent(*measures: Measure) -> list[str]:
     return [m(part) for m in measures for part in parts]
 
 
-def dispersion(y: str, n: str) -> tuple[nw.Expr, nw.Expr]:
-    """Return the two terms of each group whose sums' ratio is the dispersion D of a funnel plot, from `cluster_sums`.
-
-    D = Σ_j[m_j/(m_j-1)·Σ_i(y_i-p_j n_i)²] / Σ_j N_j p_j(1-p_j), never below 1: the variance of the groups' shares
-    given their clusters (customers, or slots), over that of independent trials (Spiegelhalter, Statistics in Medicine
-    24, 2005, takes D from the groups' distances to the center instead, which would count true differences as noise). A
-    group of one cluster says nothing about how clusters differ, and is in neither sum.
-
-    Args:
-        y: Column of hits that the sums were made of.
-        n: Column of trials, likewise.
-
-    Returns:
-        The terms of the numerator and of the denominator, null for a group of one cluster.
-    """
-    clusters = nw.col(_clusters(n))
-    several = nw.when(clusters > 1)
-    p = share(nw.col(y), nw.col(n))
-    squares = nw.col(_product(y, y)) - 2 * p * nw.col(_product(y, n)) + p * p * nw.col(_product(n, n))
-    return several.then(squares * clusters / (clusters - 1)), several.then(nw.col(n) * p * (1 - p))
-
-
-def _named(sums: dict[str, nw.Expr]) -> list[nw.Expr]:
-    return [each.alias(name) for name, each in sums.items()]
-
-
-def _clusters(n: str) -> str:
-    return f"_clusters({n})"
-
-
 def _pairs(n: str) -> str:
     return f"_pairs({n})"
-
-
-def _product(first: str, second: str) -> str:
-    return f"_{first}*{second}"

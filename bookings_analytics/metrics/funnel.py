@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bookings_analytics.metrics.clustering import Measure, cluster_sums, dispersion
+from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dispersion
 from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share
@@ -40,7 +40,7 @@ def no_show_funnel(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, by
         lie around it at center ± z√(D·center·(1 - center)/n_recorded), kept within 0 and 1 (Spiegelhalter, Statistics
         in Medicine 24, 2005). ``dispersion`` is D = D_customers + D_slots - 1: how much more than independent seats the
         seats of the same customers and those of the same class slots vary (see
-        `bookings_analytics.metrics.clustering.dispersion`). ``recorded_share`` is the share of seats in completed
+        `bookings_analytics.metrics.design_effects.dispersion`). ``recorded_share`` is the share of seats in completed
         classes whose attendance was recorded.
 
     Raises:

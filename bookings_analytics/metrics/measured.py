@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.clustering import (
-    LEVELS,
-    Level,
-    Measure,
-    clustered_totals,
-    correlations,
-    design_effect_of_ones,
-    levels_of,
-    spread,
-)
+from bookings_analytics.metrics.clustering import LEVELS, Level, clustered_totals, correlations, levels_of
+from bookings_analytics.metrics.design_effects import Measure, design_effect_of_ones, spread
 from bookings_analytics.metrics.engines import count, join_groups, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates

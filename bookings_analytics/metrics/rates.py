@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.clustering import (
-    Measure,
-    clustered_totals,
-    design_effect_of_ones,
-    effective_columns,
-    spent,
-)
+from bookings_analytics.metrics.clustering import clustered_totals, effective_columns, spent
+from bookings_analytics.metrics.design_effects import Measure, design_effect_of_ones
 from bookings_analytics.metrics.engines import aggregate, as_enum, count, join_groups, like, of_outcomes, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates

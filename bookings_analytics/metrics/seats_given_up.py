@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import narwhals as nw
 
-from bookings_analytics.metrics.clustering import Measure
+from bookings_analytics.metrics.design_effects import Measure
 from bookings_analytics.metrics.engines import aggregate, count, rows_of
 from bookings_analytics.schema import SEAT_STATUSES
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import narwhals as nw
 
-from bookings_analytics.metrics.clustering import Measure
+from bookings_analytics.metrics.design_effects import Measure
 from bookings_analytics.metrics.engines import aggregate, count, join_groups, lazy, like, of_outcomes
 from bookings_analytics.metrics.groups import NOT_READ, Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share, t, with_t

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bookings_analytics.metrics.clustering import Measure, cluster_sums, with_design_effects
+from bookings_analytics.metrics.design_effects import Measure, cluster_sums, with_design_effects
 from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, like, merge, of_outcomes
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import Rate, with_rates

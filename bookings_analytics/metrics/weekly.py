@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.clustering import Measure, cluster_sums, design_effect_of_ones, with_design_effects
+from bookings_analytics.metrics.design_effects import Measure, cluster_sums, design_effect_of_ones, with_design_effects
 from bookings_analytics.metrics.engines import aggregate, in_polars, lazy
 from bookings_analytics.metrics.intervals import Bounds, Rate, with_rates
 from bookings_analytics.metrics.measured import ATTENDED, OF_SEGMENTS, RECORDED, base_of, need_members

@@ -40,7 +40,7 @@ PRODUCTS = [("requests", "requests"), ("recorded", "recorded")] + [
 
 def make(directory: Path, rows: int) -> None:
     """Write outcomes and cohorts: 50 outcomes a customer in about six classes each, 200 classes, 12 cohorts."""
-    import numpy as np  # noqa: PLC0415 - each contestant is measured with its own imports alone
+    import numpy as np  # noqa: PLC0415
 
     random = np.random.default_rng(SEED)
     customers = rows // 50
@@ -260,7 +260,7 @@ def duckdb_sql(outcomes: Path, cohorts: Path) -> list[Any]:
 
 
 def pandas_by_hand(outcomes: Path, cohorts: Path) -> list[Any]:
-    import numpy as np  # noqa: PLC0415 - each contestant is measured with its own imports alone
+    import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
 
     def wilson(name: str, y: Any, n: Any, deff: Any) -> dict[str, Any]:
