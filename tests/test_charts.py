@@ -94,7 +94,16 @@ def frames(*groups: str) -> dict[str, pl.DataFrame]:
         {"cohort": group, "n_seats": 0 if group == NOBODY else 5, "n_slots": 0 if group == NOBODY else 40}
         for group in groups
     ]
+    filled = {"n_slots": 20, "n_slots_left_out": 2, "n_places": 400, "n_taken": 300, "n_booked": 280, "n_listed": 70}
+    shares = {"filled_share": 0.75, "listed_share": 0.25}
     return {
+        "class_fill": pl.DataFrame(
+            [
+                {"cohort": group} | (dict.fromkeys(filled, 0) if group == NOBODY else filled | shares)
+                for group in groups
+            ],
+            schema={"cohort": pl.String(), **schema.CLASS_FILL},
+        ),
         "booking_vs_participation": rates.booking_vs_participation(outcomes, cohorts, by="cohort"),
         "no_shows": no_shows,
         "outcome_counts": rates.outcome_counts(outcomes, cohorts, by="cohort"),
@@ -261,6 +270,7 @@ def test_every_group_keeps_its_row_also_one_without_data(name: str) -> None:
         ("seats_lost_while_waiting", "no completed class"),
         ("coverage", "no customer was fetched twice"),
         ("compare", "no rate to compare"),
+        ("class_fill", "no class counted"),
     ],
 )
 def test_a_group_without_data_says_why(name: str, note: str) -> None:
@@ -679,6 +689,30 @@ def test_names_in_the_funnel_do_not_run_over_each_other() -> None:
 
     assert len(places) == 12
     assert min(after - before for before, after in zip(sorted(places), sorted(places)[1:], strict=False)) >= 12
+
+
+def test_fill_draws_the_places_taken_and_within_them_those_of_the_list() -> None:
+    frame = pl.DataFrame(
+        {
+            "hour": [7, 18],
+            "n_slots": [20, 4],
+            "n_slots_left_out": [0, 3],
+            "n_places": [400, 80],
+            "n_listed": [90, 21],
+            "filled_share": [0.5, 1.05],
+            "listed_share": [0.45, 0.25],
+        }
+    )
+    spec = chart("class_fill", frame).to_dict()
+    drawn = {row["filled_share"]: row["ours"] for row in data_of(spec) if "ours" in row}
+    alone = chart("class_fill", frame.with_columns(n_listed=None, listed_share=None)).to_dict()
+
+    assert drawn == {0.5: 0.225, 1.05: 0.2625}
+    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 1.07]  # an overbooked class is drawn whole
+    assert "24 class slots. Not counted: 3 not looked at since they began" in spec["description"]
+    assert "7: 50% filled, 45% of the booked on the list." in spec["description"].replace(":00", "")
+    assert "on the list" not in alone["description"]
+    assert len(alone["layer"]) < len(spec["layer"])
 
 
 def test_seats_lost_say_that_only_fetched_customers_count() -> None:

@@ -15,6 +15,7 @@ from bookings_analytics.charts.compare import compare
 from bookings_analytics.charts.coverage import coverage
 from bookings_analytics.charts.customers import customers
 from bookings_analytics.charts.dots import no_shows, waitlist_conversion
+from bookings_analytics.charts.fill import class_fill
 from bookings_analytics.charts.funnel import no_show_funnel
 from bookings_analytics.charts.participation import booking_vs_participation
 from bookings_analytics.charts.seats import seats_lost_while_waiting
@@ -30,6 +31,7 @@ __all__ = [
     "by_weekday",
     "cancellation_notice",
     "cancellations",
+    "class_fill",
     "compare",
     "coverage",
     "customers",
