@@ -93,8 +93,8 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
         fewer_than: Groups of fewer customers are suppressed; a whole number from 1.
 
     Returns:
-        The same kind of frame with the same rows; every column but the group columns is null in suppressed groups, in
-        all rows of such a group where it has several.
+        The same kind of frame with the same rows; every column but the group columns and the titles of
+        classes is null in suppressed groups, in all rows of such a group where it has several.
 
     Raises:
         ValueError: ``fewer_than`` is not a whole number from 1, or the frame has no ``n_customers``.
@@ -127,7 +127,7 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
         _hidden=pl.Series([i in hidden for i in range(len(sizes))], dtype=pl.Boolean)
     )
     marked = table.join(marks, on=key, how="left", nulls_equal=True, maintain_order="left")
-    values = [name for name in columns if name not in by]
+    values = [name for name in columns if name not in {*by, *_titles(by)}]
     shown = marked.with_columns(pl.when("_hidden").then(None).otherwise(pl.col(values)).name.keep()).drop(
         "_all", "_hidden"
     )
@@ -179,7 +179,12 @@ def _group_columns(columns: Sequence[str]) -> list[str]:
     """
     whole = [set(result) for result in _RESULTS if set(result) <= set(columns)]
     names = max(whole, key=len, default=set().union(*_RESULTS)) - {"week"}  # a week is a group, also in a trend
-    return list(takewhile(lambda name: name not in names, columns))
+    return [name for name in takewhile(lambda name: name not in names, columns) if name not in _titles(columns)]
+
+
+def _titles(columns: Iterable[str]) -> Iterable[str]:
+    """List the columns that say what a class is called: they name the groups of ``class_id``, and no others."""
+    return schema.TITLES if "class_id" in columns else ()
 
 
 def _suppressed(groups: Sequence[tuple[Any, ...]], sizes: Sequence[int], fewer_than: int) -> set[int]:

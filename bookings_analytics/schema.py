@@ -262,6 +262,13 @@ PERIOD: Final = pl.Schema(  # after the columns of a result, where the outcomes 
     }
 )
 
+TITLES: Final = pl.Schema(  # after these, with `class_id` among the groups, where the outcomes carry its titles
+    {
+        "class_title": pl.String(),  # null: none is known, or the group's studios call different classes by one number
+        "baseline_title": pl.String(),  # in a comparison alone: of its baseline
+    }
+)
+
 BOOKING_VS_PARTICIPATION: Final = pl.Schema(
     {
         **_counts("n_customers", "n_not_read", "n_booked", "n_participated", "n_only_upcoming"),

@@ -132,7 +132,10 @@ def label(value: object, column: str = "") -> str:
 
 
 def labels(
-    groups: Iterable[tuple[Any, ...]], names: Mapping[Any, str], by: Sequence[str] = ()
+    groups: Iterable[tuple[Any, ...]],
+    names: Mapping[Any, str],
+    by: Sequence[str] = (),
+    classes: Mapping[tuple[Any, ...], str | None] | None = None,
 ) -> dict[tuple[Any, ...], str]:
     """Name each group; groups whose names are the same get their own values in brackets, or a number.
 
@@ -140,18 +143,22 @@ def labels(
         groups: The values of each group.
         names: Titles for some of these values.
         by: The columns of the values.
+        classes: What the class of each group is called, where `names` has no title for it.
     """
     # vl-convert brings no font with a middle dot, say, and pictures would be as wide as the machine's own has it.
     values = {group: [label(*cell) for cell in zip(group, by or [""] * len(group), strict=True)] for group in groups}
-    titles = {
-        group: " / ".join(cleaned(names.get(value) or "") or own[i] for i, value in enumerate(group)) or "all"
-        for group, own in values.items()
-    }
+    place = by.index("class_id") if classes else None
+
+    def title(group: tuple[Any, ...], i: int) -> str:
+        of_class = classes.get(group) if classes and i == place else None
+        return cleaned(names.get(group[i]) or of_class or "") or values[group][i]
+
+    titles = {group: " / ".join(title(group, i) for i in range(len(group))) or "all" for group in values}
     taken = Counter(map(wrapped, titles.values()))
     named: dict[str, tuple[Any, ...]] = {}
-    for group, title in titles.items():
+    for group, called in titles.items():
         own = ", ".join(values[group])
-        unique = base = title if taken[wrapped(title)] == 1 or own == title else f"{title} ({own})"
+        unique = base = called if taken[wrapped(called)] == 1 or own == called else f"{called} ({own})"
         n = 1
         while wrapped(unique) in named:
             n += 1

@@ -11,10 +11,10 @@ import polars as pl
 
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.metrics.outcomes import classify
-from bookings_analytics.schema import OUTCOMES, PLACE_KEY
+from bookings_analytics.schema import CLASS_KEY, OUTCOMES, PLACE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -26,7 +26,8 @@ class ArchiveOutcomes:
 
     They show the archive as it was when they were asked for. They are classified at the first use, the customers of one
     bucket at a time, and kept in memory as Parquet: about a twentieth of what a frame takes. A rate decompresses the
-    columns it needs.
+    columns it needs. Where the archive keeps classes, they have a column more, ``class_title``: rates by ``class_id``
+    carry it, and charts and tables of these show it.
 
     Args:
         parts: All rows, by whole customers.
@@ -34,10 +35,7 @@ class ArchiveOutcomes:
         since: The first class day to include.
         until: The last class day to include.
         reading: Returns a context that describes a file which can't be read any more.
-        titles: Class id → title, where the archive keeps classes.
-
-    Attributes:
-        titles: Class id → title, for ``names=`` of every chart; empty where the archive keeps no classes.
+        classes: What the archive keeps of classes, `schema.CLASSES`; None: nothing.
     """
 
     def __init__(
@@ -48,14 +46,16 @@ class ArchiveOutcomes:
         since: date | None = None,
         until: date | None = None,
         reading: Callable[[], AbstractContextManager[None]],
-        titles: Mapping[int, str] | None = None,
+        classes: pl.DataFrame | None = None,
     ) -> None:
-        self.titles = dict(titles or {})
         self._parts = parts
         self._class_days = class_days
         self._since = since
         self._until = until
         self._reading = reading
+        if classes is not None and classes.is_empty():
+            classes = None
+        self._titles = None if classes is None else classes.select(*CLASS_KEY, class_title="title")
         self._kept: list[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ class ArchiveOutcomes:
 
     def lazy(self) -> pl.LazyFrame:
         """Return the outcomes as a lazy frame: `schema.OUTCOMES`, in no order."""
-        return pl.scan_parquet([_nothing(), *self._all()])
+        return pl.scan_parquet([_nothing(titled=self._titles is not None), *self._all()])
 
     def write(self, directory: str | Path) -> list[Path]:
         """Write the outcomes to Parquet files, each of whole customers, for tools that read them by themselves.
@@ -114,7 +114,12 @@ class ArchiveOutcomes:
             for part in self._parts:
                 outcomes = self._of(part, outermost)
                 if outcomes.height:
-                    yield _compressed(outcomes)
+                    yield _compressed(self._titled(outcomes))
+
+    def _titled(self, outcomes: pl.DataFrame) -> pl.DataFrame:
+        if self._titles is None:
+            return outcomes
+        return outcomes.join(self._titles, on=CLASS_KEY, how="left", maintain_order="left")
 
     def _of(self, part: Part, outermost: pl.DataFrame | None) -> pl.DataFrame:
         rows = part.rows("observations")
@@ -144,7 +149,8 @@ def _compressed(outcomes: pl.DataFrame) -> bytes:
 
 
 @cache
-def _nothing() -> bytes:
+def _nothing(*, titled: bool) -> bytes:
     """Return no outcomes, so that the columns are known where nothing was classified."""
     # Not when this module is loaded: a process that has used polars' threads can't be forked any more.
-    return _compressed(OUTCOMES.to_frame())
+    titles = {"class_title": pl.String()} if titled else {}
+    return _compressed(pl.Schema({**OUTCOMES, **titles}).to_frame())

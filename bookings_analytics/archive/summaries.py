@@ -181,7 +181,8 @@ class ArchiveSummaries(ArchiveFrames):
 
         Returns:
             Outcomes for every rate, which returns eager polars for them. They are classified at the first use, the
-            customers of one bucket at a time; iterating over them yields such frames, `schema.OUTCOMES`. Their
+            customers of one bucket at a time; iterating over them yields such frames, `schema.OUTCOMES`, and
+            ``class_title`` where `fetch_classes` has kept classes: charts of rates by ``class_id`` show it. Their
             ``frame()`` and ``lazy()`` are all of them in one, and ``write(directory)`` writes them to Parquet files.
 
         Raises:
@@ -204,5 +205,5 @@ class ArchiveSummaries(ArchiveFrames):
             since=since,
             until=until,
             reading=self._table.reading,
-            titles=self._table.classes.titles(self._until()),
+            classes=self._table.classes.rows("classes", self._until()),
         )

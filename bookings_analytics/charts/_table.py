@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.schema import COHORTS, OUTCOMES, PERIOD
+from bookings_analytics.schema import COHORTS, OUTCOMES, PERIOD, TITLES
 from bookings_analytics.wording import cleaned, counted, days, label, labels, noun, unprintable, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
@@ -80,7 +80,7 @@ def read(
         schema: The columns of such frames; every other column is a group column.
         needs: Those of them that the chart draws.
         made_by: The function that makes such frames, for the error message.
-        names: Titles for values of the group columns.
+        names: Titles for values of the group columns; they win over the frame's own, ``class_title``.
         sort: A column, for the largest value first, or values of a group column in the order wanted; None keeps the
             frame's order.
 
@@ -88,7 +88,7 @@ def read(
         ValueError: If a column that the chart draws or sorts by is missing, or a group column holds lists.
     """
     eager = _eager(frame)
-    known = {*schema, *PERIOD}
+    known = {*schema, *PERIOD, *titles_in(eager.columns)}
     by = [name for name in eager.columns if name not in known]
     missing = [name for name in needs if name not in eager.columns]
     if missing:
@@ -100,9 +100,10 @@ def read(
         raise ValueError(f"the frame has no column {sort!r} to sort by. Choose one of {', '.join(eager.columns)}.")
     rows = _sorted(list(eager.rows(named=True)), by, sort)
     groups = [tuple(row[name] for name in by) for row in rows]
-    _warn_of_unprintable([*by, *(value for group in groups for value in group), *(names or {}).values()])
+    called = [row.get("class_title") for row in rows]
+    _warn_of_unprintable([*by, *(value for group in groups for value in group), *(names or {}).values(), *called])
     try:
-        named = labels(groups, names or {}, by)
+        named = labels(groups, names or {}, by, dict(zip(groups, called, strict=True)) if "class_id" in by else None)
     except TypeError:  # of a value without a hash
         nested = next(name for name in by for row in rows if isinstance(row[name], list | dict | pl.Series))
         raise ValueError(f"column {nested} holds several values a row, which can't name a group. Drop it.") from None
@@ -116,6 +117,11 @@ def read(
             for row, group in zip(rows, groups, strict=True)
         ],
     )
+
+
+def titles_in(columns: Collection[str]) -> frozenset[str]:
+    """Return the columns that say what a class is called; without a ``class_id`` its title is a group by itself."""
+    return frozenset(TITLES if "class_id" in columns else ())
 
 
 def _eager(frame: Any) -> nw.DataFrame[Any]:  # noqa: ANN401 - any frame that Narwhals knows

@@ -62,7 +62,8 @@ def compare(
         return nothing("Differences from the baseline", "there is no group beside the baseline")
     first = one_comparison(table)
     called, unit = label_and_unit(first["rate"])
-    baseline = {str(value): name for value, name in (names or {}).items()}.get(first["baseline"], first["baseline"])
+    called_by = {str(value): name for value, name in (names or {}).items()}
+    baseline = called_by.get(first["baseline"]) or first.get("baseline_title") or first["baseline"]
     heading = f"Difference in {called} from {baseline}{table.per}"
     for row in table.rows:
         write_texts(row)

@@ -115,7 +115,8 @@ def before_after(
         first_day=nw.lit(change - length),
         last_day=nw.lit(change + length - timedelta(days=1)),
     )
-    return like(outcomes, groups.ordered(result, [*COMPARISON, "first_day", "last_day"]))
+    result, titles = groups.titled(result)
+    return like(outcomes, groups.ordered(result, [*COMPARISON, *titles, "first_day", "last_day"]))
 
 
 def _check_periods(rows: nw.LazyFrame[Any], change: date, weeks: int) -> None:

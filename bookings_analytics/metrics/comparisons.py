@@ -97,7 +97,18 @@ def compare(
         confidence=nw.lit(float(confidence)),
         simultaneous=nw.lit(simultaneous),
     )
-    return like(outcomes, groups.result(result, COMPARISON))
+    if groups.titles is None:
+        return like(outcomes, groups.result(result, COMPARISON))
+    title = nw.lit(_title(groups.titles, groups.by, group), nw.String)
+    return like(outcomes, groups.result(result.with_columns(baseline_title=title), [*COMPARISON, "baseline_title"]))
+
+
+def _title(titles: nw.LazyFrame[Any], by: Sequence[str], group: Sequence[object]) -> str | None:
+    """Look up what the class of a group is called."""
+    known = titles.collect_schema().names()
+    values = {name: value for name, value in zip(by, group, strict=True) if name in known}
+    found = titles.with_columns(_baseline=is_group([*values], [*values.values()])).filter(nw.col("_baseline") == 1)
+    return next((title for (title,) in rows_of(found.select("class_title"))), None)
 
 
 def _baseline(asked: object, sizes: Sequence[tuple[Any, ...]], by: Sequence[str]) -> tuple[object, ...]:

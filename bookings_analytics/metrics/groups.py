@@ -18,7 +18,7 @@ import polars as pl
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.metrics.engines import aggregate, join_groups, lazy, ordered, rows_of
-from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME, PERIOD
+from bookings_analytics.schema import CLASS_KEY, CUSTOMER_KEY, OUTCOME, PERIOD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,6 +42,8 @@ class Groups:
         listed: ``cohort`` → its values and their places in the list; empty where no order is kept.
         expected: The columns of ``by``: groups that a result has also where no row is counted; None: no further ones.
         period: The columns of ``by`` and those of `schema.PERIOD` that the outcomes allow; None: they carry no days.
+        titles: ``class_id``, with ``studio`` where that is a group column too, and ``class_title``; None: ``class_id``
+            is no group column, or the outcomes carry no titles.
     """
 
     by: tuple[str, ...]
@@ -50,6 +52,7 @@ class Groups:
     listed: Mapping[str, nw.LazyFrame[Any]]
     expected: nw.LazyFrame[Any] | None = None
     period: nw.LazyFrame[Any] | None = None
+    titles: nw.LazyFrame[Any] | None = None
 
     @property
     def shared(self) -> list[str]:
@@ -65,15 +68,27 @@ class Groups:
     def result(
         self, result: nw.LazyFrame[Any], columns: Iterable[str], *, then: Sequence[str] = ()
     ) -> nw.LazyFrame[Any]:
-        """Select and sort as `ordered` does, and add of which days each group's rows are: `schema.PERIOD`."""
+        """Select and sort as `ordered` does, and add of which days each group's rows are, and what its class is called.
+
+        These are the columns of `schema.PERIOD` and `schema.TITLES` that the outcomes allow.
+        """
+        titled, names = self.titled(result)
+        columns = [*columns, *names]
         if self.period is None:
-            return self.ordered(result, columns, then=then)
+            return self.ordered(titled, columns, then=then)
         days = [name for name in self.period.collect_schema().names() if name not in self.by]
-        dated = join_groups(result.drop(*days, strict=False), self.period, self.by, how="left")
+        dated = join_groups(titled.drop(*days, strict=False), self.period, self.by, how="left")
         if "week_complete" in days:  # a week without a row is in a result only because it is complete
             unseen = ~nw.col("week").is_null() & nw.col("week_complete").is_null()
             dated = dated.with_columns(week_complete=unseen | nw.col("week_complete"))
         return self.ordered(dated, [*columns, *days], then=then)
+
+    def titled(self, result: nw.LazyFrame[Any]) -> tuple[nw.LazyFrame[Any], list[str]]:
+        """Add the title of each group's class, where there is one; the second is what was added."""
+        if self.titles is None:
+            return result, []
+        key = [name for name in self.titles.collect_schema().names() if name in self.by]
+        return join_groups(result, self.titles, key, how="left"), ["class_title"]
 
     def attach(self, rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Keep the rows of the base's customers, once for each of their groups, and add the cohorts' group columns.
@@ -154,7 +169,7 @@ def read_groups(
     there = bookings.collect_schema()
     if cohorts is None:
         _check_by(columns, there, {}, result)
-        return bookings, _dated(bookings, Groups(columns, columns, None, {}), counting)
+        return bookings, _labeled(bookings, Groups(columns, columns, None, {}), counting)
     listed = lazy(cohorts)
     if listed.implementation is not bookings.implementation:
         raise TypeError(
@@ -175,7 +190,23 @@ def read_groups(
     )
     own = tuple(name for name in columns if name not in theirs)
     groups = Groups(columns, own, members, _places(listed) if "cohort" in named else {})
-    return bookings, _dated(bookings, groups, counting)
+    return bookings, _labeled(bookings, groups, counting)
+
+
+def _labeled(bookings: nw.LazyFrame[Any], groups: Groups, counting: nw.Expr | None) -> Groups:
+    return _dated(bookings, replace(groups, titles=_titles(bookings, groups)), counting)
+
+
+def _titles(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any] | None:
+    """List what the outcomes call each class: none where they call it differently."""
+    names = bookings.collect_schema().names()
+    if "class_id" not in groups.own or "class_title" not in names or "class_title" in groups.by:
+        return None
+    title = nw.col("class_title")
+    key = [name for name in CLASS_KEY if name in groups.by]
+    found = bookings.group_by(*key).agg(_first=title.min(), _last=title.max())
+    one = nw.when(nw.col("_first") == nw.col("_last")).then(nw.col("_first"))
+    return found.with_columns(class_title=one).select(*key, "class_title")
 
 
 def _dated(bookings: nw.LazyFrame[Any], groups: Groups, counting: nw.Expr | None) -> Groups:

@@ -156,7 +156,7 @@ def trend(
         .with_columns(pl.when("week_complete").then(pl.col(_OF_COMPLETE)).name.keep())
         .join(found.named, on="_group")
         .sort("_group", "week")
-        .select(*groups.by, *(pl.col(name).cast(kind) for name, kind in TREND.items()))
+        .select(*groups.by, *(pl.col(name).cast(kind) for name, kind in TREND.items()), pl.col("^class_title$"))
     )
     if not rows.implementation.is_polars():
         return cast("IntoFrameT", result)

@@ -147,7 +147,8 @@ def _key(*columns: str) -> tuple[str, ...]:
 
 
 def _places(totals: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:
-    ordered = in_polars(groups.ordered(totals, [_TRIALS]))
+    titled, names = groups.titled(totals)
+    ordered = in_polars(groups.ordered(titled, [_TRIALS, *names]))
     return ordered.with_row_index("_group").with_columns(pl.col("_group").cast(pl.Int64)).drop(_TRIALS)
 
 
@@ -264,4 +265,4 @@ def _placed(frame: pl.DataFrame, named: pl.DataFrame, groups: Groups) -> pl.Data
     frame = frame.with_columns(pl.col("^week$").cast(pl.Date))
     if not groups.by:
         return frame.with_columns(_group=pl.lit(0, pl.Int64))
-    return frame.join(named, on=groups.by, nulls_equal=True)
+    return frame.join(named.select("_group", *groups.by), on=groups.by, nulls_equal=True)

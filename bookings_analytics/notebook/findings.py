@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from bookings_analytics import schema
+from bookings_analytics.charts._table import titles_in
 from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.wording import SPELLED_OUT, counted, in_markdown, interval, label, noun, percent
 
@@ -70,9 +71,9 @@ def findings(*results: IntoFrame, names: Mapping[Any, str] | None = None) -> Fin
                 "those of no_shows."
             )
         known = {name for frame in (*schema.RESULTS, schema.CLASS_DAYS, schema.PERIOD) for name in frame} - _GROUPED_BY
-        by = [name for name in rows.columns if name not in known]
+        by = [name for name in rows.columns if name not in known | titles_in(rows.columns)]
         titled = [
-            row | {"group": " / ".join(_title(row[name], names or {}) for name in by)}
+            row | {"group": " / ".join(_title(name, row, names or {}) for name in by)}
             for row in rows.iter_rows(named=True)
         ]
         by = [] if write is _class_days else by
@@ -82,8 +83,9 @@ def findings(*results: IntoFrame, names: Mapping[Any, str] | None = None) -> Fin
     return Findings("\n\n".join([*paragraphs, "\n".join(f"- {point}" for point in points)]).strip())
 
 
-def _title(value: object, names: Mapping[Any, str]) -> str:
-    return f"*{in_markdown(names.get(value) or label(value))}*"
+def _title(by: str, row: _Row, names: Mapping[Any, str]) -> str:
+    of_class = row.get("class_title") if by == "class_id" else None
+    return f"*{in_markdown(names.get(row[by]) or of_class or label(row[by]))}*"
 
 
 def _extremes(rows: Sequence[_Row], rate: str, what: str) -> Iterator[str]:

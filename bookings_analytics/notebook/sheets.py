@@ -75,10 +75,16 @@ def columns_of(
     first = rows[0] if rows else {}
     titles = {label(value): cleaned(name) for value, name in names.items()}
     groups = [
-        Column(noun(name, 1), "text", [titles.get(row[f"by_{i}"]) or row[f"by_{i}"] for row in rows])
+        Column(
+            noun(name, 1), "text", [titles.get(row[f"by_{i}"]) or _title(name, row) or row[f"by_{i}"] for row in rows]
+        )
         for i, name in enumerate(by)
     ]
     return groups + [_column(name, rows, first) for name in shown]
+
+
+def _title(by: str, row: Mapping[str, Any]) -> str | None:
+    return row.get("class_title") if by == "class_id" else None
 
 
 def _column(name: str, rows: Sequence[Mapping[str, Any]], first: Mapping[str, Any]) -> Column:
