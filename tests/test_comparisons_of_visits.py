@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -198,3 +198,78 @@ def test_no_week_is_both_before_and_after(by: str) -> None:
     outcomes = OUTCOMES.with_columns(month=pl.col("class_day").dt.truncate("1mo"))
     with pytest.raises(ValueError, match=f"by names '{by}', and none is both before and after the change"):
         before_after(outcomes, "booked_per_week", COHORTS, change=CHANGE, weeks=3, by=by)
+
+
+def looked_at(spans: dict[int, tuple[date, date]]) -> pl.DataFrame:
+    """Two successful fetches of each customer: the first and the last."""
+    ends = [(number, at) for number, span in spans.items() for at in span]
+    return pl.DataFrame(
+        [("mitte", number, datetime(at.year, at.month, at.day, 3, tzinfo=UTC), "ok") for number, at in ends],
+        schema={
+            "studio": pl.String,
+            "customer_id": pl.Int64,
+            "fetched_at": pl.Datetime("us", "UTC"),
+            "outcome": pl.String,
+        },
+        orient="row",
+    )
+
+
+@pytest.mark.parametrize("rate", HELD)
+def test_with_the_fetches_a_customer_has_the_weeks_that_lie_between_their_own(engine: Engine, rate: str) -> None:
+    random = np.random.default_rng(5)
+    spans = {}
+    for number in CUSTOMERS:
+        first, last = sorted(random.integers(0, 7 * WEEKS, 2).tolist())
+        always = number % 3
+        spans[number] = (
+            MONDAY - timedelta(3) if always else MONDAY + timedelta(first),
+            MONDAY + timedelta(7 * WEEKS + 1 if always == 1 else last),
+        )
+    frames = engine.frame(OUTCOMES), rate, engine.frame(COHORTS)
+    row = engine.polars(before_after(*frames, change=CHANGE, weeks=3, fetches=engine.frame(looked_at(spans)))).row(
+        0, named=True
+    )
+    sides = []
+    for start in (CHANGE, CHANGE - timedelta(weeks=3)):
+        weeks = [(start + timedelta(weeks=n), start + timedelta(weeks=n + 1)) for n in range(3)]
+        y, n = np.zeros(45), np.zeros(45)
+        for number, (since, until) in spans.items():
+            for monday, end in weeks:
+                if since <= monday and end <= until:  # all of the week lies between both fetches
+                    own = OUTCOMES.filter(
+                        pl.col("customer_id") == number, pl.col("class_day").is_between(monday, end, "left")
+                    )
+                    y[number] += own["outcome"].is_in(HELD[rate]).sum()
+                    n[number] += 1
+        sides.append(Visits(y, n))
+    (after, before), (now, then) = (sides, (Visits(each.y[each.n > 0], each.n[each.n > 0]) for each in sides))
+    assert 0 < before.n.sum() < 3 * 45
+    assert (row["n"], row["baseline_n"]) == (now.n.sum(), then.n.sum())
+    assert (row["value"], row["baseline_value"]) == pytest.approx((now.mean, then.mean))
+    both = (after.n > 0) & (before.n > 0)
+    assert row["n_shared_customers"] == both.sum()
+    covariance = float(np.sum((deviations(after) * deviations(before))[both]))
+    expected = interval(now, then, covariance, 0.95)
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_list_that_grows_is_no_rise_of_visits() -> None:
+    """Everybody comes twice a week from the day that they are first asked for; half of them join with the change."""
+    change = MONDAY + timedelta(weeks=4)
+    days = [MONDAY + timedelta(7 * week + day) for week in range(WEEKS) for day in (1, 3)]
+    rows = [(number, day) for number in range(20) for day in days if number < 10 or day >= change]
+    outcomes = pl.DataFrame(rows, schema=["customer_id", "class_day"], orient="row").with_columns(
+        studio=pl.lit("mitte"),
+        class_id=1,
+        class_slot_id=pl.int_range(pl.len()),
+        week=pl.col("class_day").dt.truncate("1w"),
+        week_complete=True,
+        outcome=pl.lit("attended"),
+    )
+    spans = {number: (MONDAY if number < 10 else change, MONDAY + timedelta(weeks=WEEKS)) for number in range(20)}
+    listed = pl.DataFrame({"studio": "mitte", "customer_id": range(20), "cohort": "a"})
+    told = before_after(outcomes, "attended_per_week", listed, change=change, weeks=4, fetches=looked_at(spans))
+    assert told.select("baseline_value", "value", "difference", "baseline_n", "n").row(0) == (2, 2, 0, 40, 80)
+    untold = before_after(outcomes, "attended_per_week", listed, change=change, weeks=4)
+    assert untold.select("baseline_value", "value").row(0) == (1, 2)

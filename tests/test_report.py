@@ -219,8 +219,13 @@ class TestTheNumbers:
         asked = ba.Archive(LATE / "archive").cohorts(LATE / "cohorts.csv", date(2026, 5, 4), date(2026, 5, 31))
         listed = asked.collect()
         sections = {each.attributes["data-number"]: each for each in index.all("section")}
-        for key in ("no_show_rate", "attendance_rate", "late_cancel_rate", "conversion_rate"):
-            row = ba.before_after(outcomes, key, listed, change=date(2026, 5, 4), weeks=4).row(0, named=True)
+        fetches = ba.Archive(LATE / "archive").fetches().collect()
+        rates = {key: key for key in NUMBERS[:-1]} | {"visits": "attended_per_week"}
+        for key, rate in rates.items():
+            changed = ba.before_after(outcomes, rate, listed, change=date(2026, 5, 4), weeks=4, fetches=fetches)
+            row = changed.row(0, named=True)
+            if key == "visits":  # nobody has weeks before they were first asked for
+                assert row["n"] < 4 * listed.height
             chance = row["difference_ci_low"] <= 0 <= row["difference_ci_high"]
             assert ("no more than chance" in sections[key].text) == chance
             assert bool(re.search("[▲▼]", sections[key].text)) != chance

@@ -12,6 +12,7 @@ from bookings_analytics.metrics.engines import like, merge, of_outcomes, rows_of
 from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
+from bookings_analytics.metrics.weeks import Period
 from bookings_analytics.schema import COMPARISON
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def before_after(
     by: str | Sequence[str] | None = None,
     simultaneous: bool = False,
     confidence: float = 0.95,
+    fetches: IntoFrame | None = None,
 ) -> IntoFrameT:
     """Compute by how much a rate of each group differs between the weeks after a change and as many before it.
 
@@ -45,7 +47,7 @@ def before_after(
         rate: Which rate: one of ``no_show_rate``, ``attendance_rate``, ``seat_rate``, ``cancellation_rate``,
             ``late_cancel_rate``, ``unused_rate``, ``booking_rate``, ``participation_rate`` (these two need
             ``cohorts``), ``conversion_rate``, ``clear_rate``, ``booked_per_week``, ``attended_per_week`` (these two,
-            classes per customer and week, over all ``weeks`` of each period for everybody of the group).
+            classes per customer and week).
         cohorts: Whose bookings to count: rows of customers, with their ``fetch_outcome`` if known. A row without studio
             belongs to the only studio of the outcomes. None: all customers of the outcomes.
         change: The first day of the period after.
@@ -55,6 +57,9 @@ def before_after(
         simultaneous: Whether all intervals hold together with the confidence: each is then at confidence^(1/k), for k
             groups.
         confidence: Nominal coverage of the intervals.
+        fetches: FETCHES of `bookings_analytics.schema`, for classes per customer and week: a customer's weeks then also
+            lie between their own first and last successful fetch, and seats outside of them are not counted. Without
+            it, everybody of the group has all ``weeks`` of both periods, also whoever joined the list between them.
 
     Returns:
         One row per group: its columns, then COMPARISON, sorted by group. ``value`` and ``n`` are those of the days
@@ -64,7 +69,7 @@ def before_after(
 
     Raises:
         CohortError: The cohorts are needed and missing, or do not fit the outcomes.
-        TypeError: The two frames are on different engines, or ``change`` is no date.
+        TypeError: The frames are on different engines, or ``change`` is no date.
         ValueError: There is no such rate, the classes are not dated, a day of either period lies outside the days that
             were completely fetched, ``by`` names no column, an ambiguous one or one of a time, or the confidence is
             not between 0 and 1.
@@ -91,18 +96,20 @@ def before_after(
         raise ValueError(f"by names {of_one[0]!r}, and none is both before and after the change: leave it out.")
     _check_periods(rows, change, weeks)
     length = timedelta(days=7 * weeks)
-    after, before = (
-        rows.filter((nw.col("class_day") >= start) & (nw.col("class_day") < start + length))
+    periods = [
+        (
+            rows.filter((nw.col("class_day") >= start) & (nw.col("class_day") < start + length)),
+            measuring(rate, period=Period(start, weeks), fetches=fetches),
+        )
         for start in (change, change - length)
-    )
-    measure = measuring(rate, weeks=weeks)
+    ]
     each = confidence
     if simultaneous:
         sizes = [
-            measure(part, groups, confidence, among=rows).totals.select(*groups.by, "n") for part in (after, before)
+            measure(part, groups, confidence, among=rows).totals.select(*groups.by, "n") for part, measure in periods
         ]
         each = confidence ** (1 / max(1, len(rows_of(merge(groups.by, *sizes)))))
-    now, then = (measure(part, groups, each, among=rows).settled(groups.by) for part in (after, before))
+    now, then = (measure(part, groups, each, among=rows).settled(groups.by) for part, measure in periods)
     sides = (
         now.totals.select(*groups.by, *TOTALS),
         then.totals.select(*groups.by, nw.col(*TOTALS).name.prefix("_baseline_")),

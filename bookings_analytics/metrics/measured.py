@@ -22,7 +22,6 @@ from bookings_analytics.metrics.seats_given_up import KINDS, LATE, UNUSED, check
 from bookings_analytics.metrics.visits import (
     RATES_PER_WEEK,
     customers_of_visits,
-    period_totals,
     visit_totals,
     with_counts_per_week,
 )
@@ -32,7 +31,10 @@ from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from narwhals.typing import IntoFrame
+
     from bookings_analytics.metrics.clustering import Count
+    from bookings_analytics.metrics.weeks import Period
 
 ATTENDED: Final = Measure("n_attended", "_recorded")
 RECORDED: Final = Measure("_recorded", "_held")
@@ -208,11 +210,12 @@ def _of_visits(
     *,
     among: nw.LazyFrame[Any],
     rate: str,
-    weeks: int | None = None,
+    period: Period | None = None,
+    fetches: IntoFrame | None = None,
 ) -> Measured:
-    """Measure classes a week, of complete weeks or of a period: S = φY(m - 1)/m, and deviations from the mean."""
+    """Measure classes a week, of complete weeks or of a period's: S = φY(m - 1)/m, and deviations from the mean."""
     m = RATES_PER_WEEK[rate]
-    counted = visit_totals(rows, groups) if weeks is None else period_totals(rows, groups, weeks, among=among)
+    counted = visit_totals(rows, groups, fetches, period=period, among=among)
     recorded = share(nw.col("n_seats") - nw.col("n_unrecorded"), nw.col("n_seats"))
     several = nw.when(nw.col("n_customers") > 0).then(nw.col("n_customers"))
     totals = with_counts_per_week(counted, confidence).with_columns(
@@ -225,18 +228,21 @@ def _of_visits(
         _S=nw.col(m("phi")) * nw.col(m.y) * (several - 1) / several,
         _level=nw.lit(None, nw.Int64),
     )
-    customers = customers_of_visits(rows, groups, totals, weeks=weeks, among=among)
+    customers = customers_of_visits(rows, groups, totals, among=among, fetches=fetches, period=period)
     return Measured(totals, customers.with_columns(_y=nw.col(m.y), _n=nw.col("_weeks")))
 
 
-def measuring(rate: str, *, weeks: int | None = None) -> _Measuring:
+def measuring(rate: str, *, period: Period | None = None, fetches: IntoFrame | None = None) -> _Measuring:
     """Return what measures a rate.
 
     Args:
         rate: One of `MEASURING`.
-        weeks: How many weeks the rows' period has, which classes a week are divided by; None: complete weeks.
+        period: The weeks that all rows lie in, which classes a week are divided by; None: complete weeks.
+        fetches: Every fetch, which limits the weeks of each customer in classes a week; None: no limits.
     """
-    return partial(_of_visits, rate=rate, weeks=weeks) if rate in RATES_PER_WEEK else MEASURING[rate]
+    if rate not in RATES_PER_WEEK:
+        return MEASURING[rate]
+    return partial(_of_visits, rate=rate, period=period, fetches=fetches)
 
 
 MEASURING: Final[dict[str, _Measuring]] = {

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame, IntoFrameT
 
+    from bookings_analytics.metrics.weeks import Period
+
 BOOKED: Final = Measure("n_seats", "n_weeks")
 ATTENDED: Final = Measure("n_attended", "n_weeks")
 RATES_PER_WEEK: Final = {"booked_per_week": BOOKED, "attended_per_week": ATTENDED}
@@ -116,16 +118,30 @@ def visits(
     return like(outcomes, groups.result(totals, VISITS))
 
 
-def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None = None) -> nw.LazyFrame[Any]:
+def visit_totals(
+    rows: nw.LazyFrame[Any],
+    groups: Groups,
+    fetches: IntoFrame | None = None,
+    *,
+    period: Period | None = None,
+    among: nw.LazyFrame[Any] | None = None,
+) -> nw.LazyFrame[Any]:
     """Total up seats and weeks of the customers in each group, and what intervals are made of: one row per group.
+
+    Args:
+        rows: The outcomes, or those of the period.
+        groups: The groups.
+        fetches: Every fetch, which limits each customer's weeks; None: no limits.
+        period: The weeks that all rows lie in; None: complete weeks.
+        among: All outcomes, which say who the customers are without a list; None: the rows.
 
     Raises:
         ValueError: The rows carry no weeks, or a group column holds no whole ones.
     """
     _check_whole_weeks(groups)
-    rows = with_week_numbers(rows)
-    base = customer_weeks(rows, customers_of(rows, groups), fetches)
-    booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches)
+    rows = with_week_numbers(rows, period)
+    base = customer_weeks(rows, customers_of(rows if among is None else among, groups), fetches, period)
+    booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches, period)
     seats = _seats_of(watched(rows, booked, complete_for_customer()), groups)
     if "week" in groups.own:
         by_week = base_by_week(rows, base, groups, complete_for_customer())
@@ -138,58 +154,41 @@ def visit_totals(rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | N
     return _summed(seats, replace(groups, expected=expected), _sizes_of(with_number_of_weeks(base), groups))
 
 
-def period_totals(
-    rows: nw.LazyFrame[Any], groups: Groups, weeks: int, *, among: nw.LazyFrame[Any]
-) -> nw.LazyFrame[Any]:
-    """Total up as `visit_totals` does, where all rows lie in one period and every customer has all of its weeks.
-
-    Args:
-        rows: The outcomes of the period.
-        groups: The groups.
-        weeks: How many weeks the period has.
-        among: All outcomes, which say who the customers are without a list.
-    """
-    number = nw.lit(weeks, nw.Int64)
-    seats = groups.attach(_seats_of(with_week_numbers(rows), groups)).with_columns(_weeks=number)
-    return _summed(seats, groups, _sizes_of(customers_of(among, groups).with_columns(_weeks=number), groups))
-
-
 def customers_of_visits(
     rows: nw.LazyFrame[Any],
     groups: Groups,
     totals: nw.LazyFrame[Any],
     *,
-    weeks: int | None,
     among: nw.LazyFrame[Any],
+    fetches: IntoFrame | None = None,
+    period: Period | None = None,
 ) -> nw.LazyFrame[Any]:
     """List the customers of each group, with their seats and weeks, also those without a seat.
 
     Args:
         rows: The outcomes, or those of the period.
         groups: The groups.
-        totals: What `visit_totals` or `period_totals` returned.
-        weeks: How many weeks the period has; None: complete weeks.
+        totals: What `visit_totals` returned.
         among: All outcomes.
+        fetches: Every fetch, which limits each customer's weeks; None: no limits.
+        period: The weeks that all rows lie in; None: complete weeks.
 
     Returns:
         `CUSTOMER_KEY`, the group columns, ``n_seats``, ``n_attended`` and ``_weeks``.
     """
-    rows = with_week_numbers(rows)
+    rows = with_week_numbers(rows, period)
     key = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
     each = customers_of(among, groups)
     if set(groups.by) - set(groups.shared):
         each = join_groups(each, totals.select(*groups.by), groups.shared)
-    if weeks is None:
-        booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), None)
-        rows = watched(rows, booked, complete_for_customer())
-        each = customer_weeks(with_week_numbers(among), each, None)
-        if "week" in groups.own:
-            whole = nw.when(complete_for_customer()).then(1).otherwise(0)
-            each = with_week_numbers(each).with_columns(_weeks=whole)
-        else:
-            each = with_number_of_weeks(each)
+    booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches, period)
+    rows = watched(rows, booked, complete_for_customer())
+    each = customer_weeks(rows if period else with_week_numbers(among), each, fetches, period)
+    if "week" in groups.own:
+        whole = nw.when(complete_for_customer()).then(1).otherwise(0)
+        each = with_week_numbers(each).with_columns(_weeks=whole)
     else:
-        each = each.with_columns(_weeks=nw.lit(weeks, nw.Int64))
+        each = with_number_of_weeks(each)
     seats = groups.attach(_seats_of(rows, groups)).select(*key, "n_seats", "n_attended")
     each = join_groups(each.filter(nw.col("_weeks") > 0).select(*key, "_weeks"), seats, key, how="left")
     return each.with_columns(nw.col("n_seats", "n_attended").fill_null(0))

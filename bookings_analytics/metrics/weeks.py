@@ -9,6 +9,7 @@ Weeks are whole numbers here, counted from that of Monday, 5 January 1970.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,19 +26,51 @@ WEEK: Final = "_week"  # the column of its number; null: the class is not dated
 HELD: Final = ("attended", "no_show", "unrecorded")  # a seat in a completed class
 _WEEK_DAYS: Final = 7
 FIRST_MONDAY: Final = date(1970, 1, 5)
-_FIRST_DAY: Final = 4  # its number, counted from 1 January 1970
+_EPOCH: Final = date(1970, 1, 1)  # day 0
+_FIRST_DAY: Final = (FIRST_MONDAY - _EPOCH).days
 _EVER: Final = 1_000_000  # weeks: more than there are
 _COMPLETE: Final = ("_complete_first", "_complete_last")  # of the studio
 _OWN: Final = ("_own_first", "_own_last")  # all of it between a customer's first fetch and their last
 _TOUCHED: Final = ("_touched_first", "_touched_last")  # some of it
 
 
-def with_week_numbers(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+@dataclass(frozen=True)
+class Period:
+    """Weeks from any day on: seven days each, whose numbers count from that weekday's first day of 1970.
+
+    Attributes:
+        first: The first day.
+        weeks: How many weeks.
+    """
+
+    first: date
+    weeks: int
+
+    @property
+    def first_day(self) -> int:
+        """The day that weeks are counted from, counted from 1 January 1970."""
+        return (self.first - _EPOCH).days % _WEEK_DAYS
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The numbers of its first week and its last."""
+        first = (self.first - _EPOCH).days // _WEEK_DAYS
+        return first, first + self.weeks - 1
+
+
+def with_week_numbers(rows: nw.LazyFrame[Any], period: Period | None = None) -> nw.LazyFrame[Any]:
     """Add the number of each row's week.
+
+    Args:
+        rows: Outcomes.
+        period: The weeks that all rows lie in, by their ``class_day``; None: weeks from Monday to Sunday.
 
     Raises:
         ValueError: The rows carry no weeks.
     """
+    if period is not None:
+        day = day_number(rows, "class_day") - period.first_day
+        return rows.with_columns((day // _WEEK_DAYS).cast(nw.Int64).alias(WEEK))
     if "week" not in rows.collect_schema().names():
         raise ValueError(
             "the outcomes have no column week: which classes lie in one week is known from class days alone. Pass "
@@ -47,7 +80,10 @@ def with_week_numbers(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def customer_weeks(
-    rows: nw.LazyFrame[Any], customers: nw.LazyFrame[Any], fetches: IntoFrame | None
+    rows: nw.LazyFrame[Any],
+    customers: nw.LazyFrame[Any],
+    fetches: IntoFrame | None,
+    period: Period | None = None,
 ) -> nw.LazyFrame[Any]:
     """Add to customers which weeks are complete in their studio, and which lie between their own fetches.
 
@@ -55,12 +91,17 @@ def customer_weeks(
         rows: All outcomes, with week numbers.
         customers: Any frame with `CUSTOMER_KEY`.
         fetches: Every fetch; None: nobody's weeks are narrowed.
+        period: Weeks that are complete in every studio; None: those that the rows say.
 
     Raises:
         TypeError: The fetches are on another engine than the outcomes.
         ValueError: The rows do not say which weeks are complete.
     """
-    customers = customers.join(_complete(rows), on="studio", how="left")
+    if period is None:
+        customers = customers.join(_complete(rows), on="studio", how="left")
+    else:
+        ends = zip(_COMPLETE, period.numbers, strict=True)
+        customers = customers.with_columns(**{name: nw.lit(week, nw.Int64) for name, week in ends})
     if fetches is None:
         ever = dict.fromkeys((_OWN[0], _TOUCHED[0]), -_EVER) | dict.fromkeys((_OWN[1], _TOUCHED[1]), _EVER)
         return customers.with_columns(**{name: nw.lit(week, nw.Int64) for name, week in ever.items()})
@@ -70,7 +111,8 @@ def customer_weeks(
             f"the outcomes are on {rows.implementation.value} and the fetches on {asked.implementation.value}; "
             "pass both on the same engine."
         )
-    looks = asked.filter(nw.col("outcome") == "ok").with_columns(_day=_day_of(asked, "fetched_at"))
+    day = day_number(asked, "fetched_at") - (_FIRST_DAY if period is None else period.first_day)
+    looks = asked.filter(nw.col("outcome") == "ok").with_columns(_day=day)
     spans = looks.group_by(*CUSTOMER_KEY).agg(_from=nw.col("_day").min(), _to=nw.col("_day").max())
     numbers = {
         _OWN[0]: (nw.col("_from") + (_WEEK_DAYS - 1)) // _WEEK_DAYS,

@@ -156,7 +156,9 @@ def _written(row: dict[str, Any], key: str, facts: _Facts) -> tuple[str, str]:
 def _change(m: Material, facts: _Facts) -> Change | None:
     if m.period.no_change or m.period.first is None or facts.rate not in MEASURING:
         return None
-    found = before_after(m.everything, facts.rate, m.listed, change=m.period.first, weeks=m.period.weeks)
+    found = before_after(
+        m.everything, facts.rate, m.listed, change=m.period.first, weeks=m.period.weeks, fetches=m.fetches
+    )
     rows = m.shown(found, of=m.everything).rows(named=True)
     if not rows:
         return None
