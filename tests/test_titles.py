@@ -72,9 +72,7 @@ def test_a_rate_by_class_carries_titles_on_every_engine_and_is_otherwise_the_sam
 def test_a_chart_shows_titles_keeps_two_of_one_name_apart_and_numbers_what_has_none() -> None:
     rates = ba.no_shows(outcomes_of(), by="class_id")
     described = str(ba.charts.no_shows(rates).description)
-    assert all(
-        name in described for name in ("Yoga (1)", "Yoga (2)", "Box", "class 4" if "class 4" in described else "4")
-    )
+    assert all(name in described for name in ("Yoga (1)", "Yoga (2)", "Box"))
     shown = ba.notebook.table(rates)
     assert shown.texts["class"].to_list() == ["Yoga (1)", "Yoga (2)", "Box", "4"]
     assert "class_title" not in shown.texts.columns
@@ -110,9 +108,7 @@ def test_a_number_that_two_studios_use_has_the_title_of_each_where_the_studio_is
 
 def test_a_title_is_a_group_by_itself_where_it_is_asked_for() -> None:
     by_title = ba.no_shows(outcomes_of(), by="class_title")
-    assert by_title["class_title"].to_list() == ["Box", "Yoga", None] or set(by_title["class_title"]) == {
-        *TITLES.values()
-    }
+    assert set(by_title["class_title"]) == {"Yoga", "Box", None}
     assert "Yoga" in str(ba.charts.no_shows(by_title).description)
 
 
