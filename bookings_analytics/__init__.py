@@ -37,11 +37,12 @@ from bookings_analytics.metrics.customers import customers
 from bookings_analytics.metrics.fill import class_fill
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.outcomes import classify
+from bookings_analytics.metrics.pseudonyms import pseudonymize
 from bookings_analytics.metrics.rates import booking_vs_participation, no_shows, outcome_counts
+from bookings_analytics.metrics.small_groups import suppress_small
 from bookings_analytics.metrics.trend import trend
 from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
-from bookings_analytics.privacy import pseudonymize, suppress_small
 from bookings_analytics.results import FetchResult
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from typer.testing import CliRunner
 from bookings_analytics import demo
 from bookings_analytics.archive import Archive
 from bookings_analytics.cli import app
-from bookings_analytics.clock import current_time
 from bookings_analytics.demo.clock import StudioClock
 from bookings_analytics.demo.faults import RateLimit, Window
 from bookings_analytics.demo.timetable import FIRST_DAY, LAST_DAY
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.studios import Studio
+from bookings_analytics.studios.clock import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

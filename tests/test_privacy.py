@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import bookings_analytics as ba
-from bookings_analytics import privacy, schema
+from bookings_analytics import schema
+from bookings_analytics.metrics.pseudonyms import _Pseudonyms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +162,7 @@ class TestPseudonyms:
     def test_the_key_is_in_no_pickle(self) -> None:
         """A plan is pickled with the Python functions in it, which have the key."""
         with pytest.raises(TypeError, match="cannot be pickled: collect the frame first"):
-            pickle.dumps(privacy._Pseudonyms(SECRET))
+            pickle.dumps(_Pseudonyms(SECRET))
 
     @pytest.mark.parametrize("secret", ["", "  ", None])
     def test_an_empty_secret_is_refused(self, secret: Any) -> None:

@@ -33,7 +33,7 @@ FLOORS = [
     {"results"},
     {"errors"},
     {"charts"},
-    {"clock", "cohorts", "studios", "metrics", "privacy"},
+    {"cohorts", "studios", "metrics"},
     {"fetch", "archive", "demo"},
     {"notebook"},
     {"report"},

@@ -27,10 +27,10 @@ from bookings_analytics import cli, demo
 from bookings_analytics.cli import scheduled_fetch
 from bookings_analytics.cli.endings import Exit, in_command_terms
 from bookings_analytics.cli.lock import lock_of
-from bookings_analytics.clock import current_time
 from bookings_analytics.fetch.job import FetchJob
 from bookings_analytics.fetch.rate_limit import RateLimit
 from bookings_analytics.studios import ClassHours
+from bookings_analytics.studios.clock import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -328,7 +328,7 @@ def test_a_demo_clock_is_not_asked_for_every_customer(studio: demo.DemoStudio, m
         asked.append(address)
         return studio.clock()
 
-    monkeypatch.setattr("bookings_analytics.clock._time_at", time_at)
+    monkeypatch.setattr("bookings_analytics.studios.clock._time_at", time_at)
     monkeypatch.setenv("BOOKINGS_CLOCK", studio.clock_url)
     for day in range(2):
         studio.now += timedelta(days=day)

@@ -11,9 +11,9 @@ from bookings_analytics import schema
 from bookings_analytics.archive.layout import AHEAD, STAMPED, Kind, as_text, last_fetches
 from bookings_analytics.archive.parts import Parts, with_types
 from bookings_analytics.archive.table import ArchiveTable
-from bookings_analytics.clock import current_time
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
+from bookings_analytics.studios.clock import current_time
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:

@@ -83,7 +83,8 @@ def fetch_classes(
         progress: Whether to print how many were read.
         requests_per_minute: The API's limit, per studio and endpoint.
         transport: What carries the requests, for tests and proxies.
-        clock: Returns the time (aware) that ``observed_at`` is stamped with; None: `clock.current_time`.
+        clock: Returns the time (aware) that ``observed_at`` is stamped with; None: this machine's
+            clock, or the demo studio's that ``BOOKINGS_CLOCK`` names.
 
     Returns:
         Classes and slots: `schema.CLASSES` and `schema.SLOTS`, with notes of what could not be read.

@@ -59,8 +59,9 @@ def fetch_bookings(
             that is quicker and the limit leaves room. Of many studios, about 1,200 in all.
         requests_per_minute: The API's limit, per studio.
         transport: What carries the requests, for tests and proxies.
-        clock: Returns the time (aware) that ``observed_at`` and ``fetched_at`` are stamped with; None:
-            `clock.current_time`. Times never go back, whatever the clock does.
+        clock: Returns the time (aware) that ``observed_at`` and ``fetched_at`` are stamped with; None: this
+            machine's clock, or the demo studio's that ``BOOKINGS_CLOCK`` names. Times
+            never go back, whatever the clock does.
 
     Returns:
         Bookings, fetches and cohorts: `schema.BOOKINGS`, `schema.FETCHES` and `schema.RESULT_COHORTS`.

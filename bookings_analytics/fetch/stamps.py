@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from bookings_analytics.clock import CLOCK_VARIABLE, current_time
+from bookings_analytics.studios.clock import CLOCK_VARIABLE, current_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.metrics.outcomes import classify
-from bookings_analytics.privacy import suppress_small
+from bookings_analytics.metrics.small_groups import suppress_small
 from bookings_analytics.report.period import Period, Weeks, choose
 from bookings_analytics.report.request import hours_of
 from bookings_analytics.schema import CUSTOMER_KEY

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bookings_analytics.errors import ConfigurationError
-from bookings_analytics.studios import is_loopback
+from bookings_analytics.studios.settings import is_loopback
 
 CLOCK_VARIABLE: Final = "BOOKINGS_CLOCK"
 
