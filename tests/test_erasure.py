@@ -172,6 +172,61 @@ def test_in_one_studio_alone(tmp_path: Path) -> None:
     assert archive.fetches().filter(customer_id=GONE).collect()["studio"].unique().to_list() == ["mitte"]
 
 
+def test_a_number_of_one_studio_alone_is_searched_for_in_every_byte(tmp_path: Path) -> None:
+    archive = filled(tmp_path)
+    archive.add(result(at(0), {GONE + 1: BOOKED}, studio="nord"))
+    (tmp_path / "notes.txt").write_text(f"call {GONE + 1} tomorrow")
+    with pytest.raises(ba.ArchiveError, match=r"still in notes\.txt"):
+        archive.forget([GONE + 1], studio="nord")
+    (tmp_path / "notes.txt").unlink()
+    receipt = archive.forget([GONE + 1], studio="nord")
+    assert receipt.hits_after == 0
+    assert "number" not in receipt.not_promised
+    for name, content in state(tmp_path).items():
+        assert str(GONE + 1).encode() not in content, name
+
+
+def test_a_number_that_another_studio_has_too_is_searched_for_in_rows_and_the_receipt_says_so(tmp_path: Path) -> None:
+    archive = filled(tmp_path)
+    archive.add(result(at(0), {GONE: BOOKED, GONE + 1: BOOKED}, studio="nord"))
+    (tmp_path / "notes.txt").write_text(f"{GONE} of mitte trains on Mondays")
+    receipt = archive.forget([GONE, GONE + 1], studio="nord")
+    assert receipt.hits_after == 0
+    assert receipt.not_promised.endswith("; 1 number that a customer of another studio has too, outside of rows")
+    assert places(archive) == [GONE, STAYS]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "_delta_log/_commit_1.json.tmp"])
+def test_a_number_that_may_be_anything_is_searched_for_in_rows_and_logs_and_the_receipt_says_so(
+    tmp_path: Path, name: str
+) -> None:
+    archive = Archive(tmp_path)
+    archive.add(result(at(0), {77: BOOKED, STAYS: BOOKED}))
+    before = archive.forget([77], dry_run=True).hits_before
+    (tmp_path / name).write_text('{"predicate":"customer_id = 77"}')
+    receipt = archive.forget([77])
+    assert receipt.hits_before == before + (name != "notes.txt")
+    assert receipt.not_promised.endswith("; 1 number below 10,000 outside of rows and logs")
+    assert places(archive) == [STAYS]
+
+
+def test_a_class_slot_of_the_same_number_is_no_hit_in_whatever_file_of_the_classes(tmp_path: Path) -> None:
+    archive = filled(tmp_path)
+    slot: dict[str, Any] = {"studio": "mitte", "class_id": GONE, "class_slot_id": GONE, "booked_participants": 1}
+    slots = pl.DataFrame([slot | {"observed_at": at(0)}], schema=schema.SLOTS)
+    row = {"studio": "mitte", "class_id": GONE, "title": "Yoga", "observed_at": at(0)}
+    classes = pl.DataFrame([row], schema=schema.CLASSES)
+    archive.add_classes(classes, slots)
+    archive.add_classes(classes, slots)
+    log = (tmp_path / "_classes" / "slots" / "_delta_log").glob("*.json")
+    assert any(str(GONE) in path.read_text() for path in log), "in its statistics"
+    assert archive.forget([GONE]).hits_after == 0
+    archive.compact()
+    assert list((tmp_path / "_classes" / "slots" / "_delta_log").glob("*.checkpoint.parquet"))
+    assert archive.forget([GONE]).hits_before == 0
+    assert archive.slots().collect()["class_slot_id"].to_list() == [GONE]
+
+
 def test_who_opted_out_last_is_erased_studio_by_studio(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     archive.add(result(at(0), {1: BOOKED, 2: BOOKED, 3: BOOKED, 4: "access_disabled"}))

@@ -249,7 +249,14 @@ class Archive(ArchiveSummaries):
         return self._erase(dict(gone.iter_rows()), dry_run=dry_run)
 
     def _erase(self, ids: Mapping[str | None, Iterable[int]], *, dry_run: bool) -> Erasure:
-        return erase(self._table, Customers(ids), dry_run=dry_run or not ids)
+        elsewhere = [
+            numbers.filter(pl.col("customer_id").is_in(list(chosen)), pl.col("studio") != studio)
+            for studio, chosen in ids.items()
+            if studio is not None
+            for numbers in (self.fetches(statuses_as_text=True), self.history(statuses_as_text=True))
+        ]
+        kept = {number for rows in elsewhere for number in rows.select("customer_id").unique().collect()["customer_id"]}
+        return erase(self._table, Customers(ids, kept), dry_run=dry_run or not ids)
 
     def retain(self, *, weeks: int, dry_run: bool = False) -> Erasure:
         """Erase what is older than so many weeks: fetches, and bookings that no fetch has shown since.

@@ -20,7 +20,7 @@ from bookings_analytics.errors import ArchiveError
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from bookings_analytics.archive.snapshot import Snapshot
     from bookings_analytics.archive.table import ArchiveTable
@@ -30,6 +30,7 @@ _NAMED: Final = 3  # files in a message
 _PAUSES: Final = (0.0, 0.2, 1.0, 5.0)  # seconds
 _TEXTS: Final = ("error_code", "message", "trace_id")  # of fetches: the API's own words
 _STATISTICS: Final = re.compile(r'customer_id\\*": ?(\d+)')
+_OTHER_NUMBERS: Final = re.compile(rb'\b(?!customer_id\b)\w+\\*": ?-?\d+(?![\w.])')  # of a log: slots, sizes, times
 _PREDICATE: Final = re.compile(r'predicate\\*": ?\\*"([^"]*customer_id[^"]*)"')
 _COPIES: Final = (
     "backups and copies of the archive, what a disk still holds in blocks it has freed, and lists of customers"
@@ -67,6 +68,9 @@ class Erasure:
 class Doomed(Protocol):
     """What is to go."""
 
+    unsearched: str
+    """What can't be looked for in every byte, as a sentence goes on; empty: nothing."""
+
     def delete(self, now: Snapshot) -> None:
         """Delete its rows, in one commit or several."""
 
@@ -79,11 +83,14 @@ class Customers:
 
     Args:
         ids: Who, by studio; None: in all studios.
+        elsewhere: Numbers that some other studio has a customer of, too, who stays.
     """
 
-    def __init__(self, ids: Mapping[str | None, Iterable[int]]) -> None:
+    def __init__(self, ids: Mapping[str | None, Iterable[int]], elsewhere: Collection[int] = ()) -> None:
         self._ids = {studio: tuple(each) for studio, each in ids.items()}
-        everywhere = self._ids.get(None, ())
+        chosen = {each for of_studio in self._ids.values() for each in of_studio}
+        everywhere = sorted(chosen.difference(elsewhere))
+        self.unsearched = _unsearched(chosen, elsewhere)
         self._numbers = {str(each) for each in everywhere}
         distinct = [each for each in everywhere if each >= _DISTINCT_FROM]
         any_of_them = "|".join(map(str, distinct))
@@ -107,22 +114,26 @@ class Customers:
     def hits(self, name: str, content: bytes) -> int:
         """Count a data file's rows and the texts that name them; a log's statistics and predicates; else the bytes.
 
-        Another studio may have customers of the same number, so of those to erase in one studio rows alone are counted.
+        Of those to erase in one studio whose number another studio has a customer of, rows alone are counted.
         """
         rows = decoded(name, content)
         if rows is not None:
             if name.startswith("_delta_log/"):
                 return self._in_log(rows.write_json())
             if "_delta_log/" in name:  # of the classes
-                return self._in_bytes(rows.write_json().encode())
+                return self._in_log_of_classes(rows.write_json().encode())
             if "customer_id" not in rows.columns:
                 return self._quoted_in(rows)
             theirs = pl.any_horizontal(pl.lit(value=False), *(self._rows(each, rows.columns) for each in self._ids))
             others = rows.filter(~theirs)
             return rows.height - others.height + self._quoted_in(others)
-        if name.endswith(".json") and name.startswith("_delta_log/"):
-            return self._in_log(content.decode("utf-8", "replace"))
-        return self._in_bytes(content)
+        if name.startswith("_delta_log/"):
+            in_log = self._in_log(content.decode("utf-8", "replace"))
+            return in_log if name.endswith(".json") else in_log or self._in_bytes(content)
+        return self._in_log_of_classes(content) if "_delta_log/" in name else self._in_bytes(content)
+
+    def _in_log_of_classes(self, content: bytes) -> int:
+        return self._in_bytes(_OTHER_NUMBERS.sub(b"", content))
 
     def _in_bytes(self, content: bytes) -> int:
         return len(self._bytes.findall(content)) if self._bytes else 0
@@ -141,6 +152,17 @@ class Customers:
         found = _STATISTICS.findall(text)
         found += [number for predicate in _PREDICATE.findall(text) for number in re.findall(r"\d+", predicate)]
         return sum(number in self._numbers for number in found)
+
+
+def _unsearched(chosen: Collection[int], elsewhere: Collection[int]) -> str:
+    """Describe which numbers are looked for in rows and logs alone, or in rows alone."""
+    shared = sum(each in elsewhere for each in chosen)
+    short = sum(each < _DISTINCT_FROM and each not in elsewhere for each in chosen)
+    of_short = f"{counted(short, 'number')} below {_DISTINCT_FROM:,} outside of rows and logs" if short else ""
+    of_shared = (
+        f"{counted(shared, 'number')} that a customer of another studio has too, outside of rows" if shared else ""
+    )
+    return "; ".join(filter(None, (of_short, of_shared)))
 
 
 def decoded(name: str, content: bytes) -> pl.DataFrame | None:
@@ -193,7 +215,7 @@ def erase(archive: ArchiveTable, doomed: Doomed, *, dry_run: bool) -> Erasure:
         hits_before=sum(before.values()),
         hits_after=sum(after.values()),
         sha256=sha256(lines.encode()).hexdigest(),
-        not_promised=_VERSIONS if archive.directory is None else _COPIES,
+        not_promised="; ".join(filter(None, (_VERSIONS if archive.directory is None else _COPIES, doomed.unsearched))),
     )
 
 

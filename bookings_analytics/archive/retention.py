@@ -29,6 +29,8 @@ class Outdated:
         cutoff: The time.
     """
 
+    unsearched = ""  # it is rows alone that are too old
+
     def __init__(self, now: Snapshot | None, cutoff: datetime) -> None:
         self._cutoff = cutoff
         self.bookings = _outdated(now, cutoff) if now else pl.DataFrame(schema=dict.fromkeys(BOOKING_KEY, pl.String))
