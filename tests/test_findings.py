@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -39,6 +39,23 @@ def _frames_as_before() -> Iterator[None]:
 
 def said(*results: Any, **options: Any) -> str:
     return findings(*results, **options).text
+
+
+def weeks(last: float) -> pl.DataFrame:
+    """Make thirteen weeks of 100 seats, a customer each, with one no-show in ten but in the last week."""
+    return pl.DataFrame(
+        [
+            ("mitte", customer, date(2026, 1, 5) + timedelta(weeks=week), customer < 100 * (last if week > 11 else 0.1))
+            for week in range(13)
+            for customer in range(100)
+        ],
+        schema=["studio", "customer_id", "week", "missed"],
+        orient="row",
+    ).select(
+        *("studio", "customer_id", "week"),
+        week_complete=True,
+        outcome=pl.when("missed").then(pl.lit("no_show")).otherwise(pl.lit("attended")),
+    )
 
 
 class TestFindings:
@@ -106,6 +123,32 @@ class TestFindings:
         assert "of 1 the fetches leave more than one day possible" in text
         assert "marks some classes as completed only days later" in text
         assert said(pl.DataFrame([none], schema=schema.CLASS_DAYS)).startswith("**Nothing can be said yet**")
+
+    def test_a_trend_is_told_in_the_words_of_its_chart(self) -> None:
+        weekly = ba.trend(weeks(0.1), "no_show_rate", target=0.5)
+        text = said(weekly)
+        assert text.startswith("**No-show rate by week**: Nothing but chance since 5 January: 13 weeks, no signal; ")
+        assert text.endswith("10%, is below the target of 50%.")
+        assert text.removeprefix("**No-show rate by week**: ") in ba.charts.trend(weekly).description
+
+    def test_of_several_trends_each_is_told_and_of_many_those_with_a_signal(self) -> None:
+        calm = weeks(0.1).with_columns(by=pl.lit("A*B"))
+        wild = weeks(0.6).with_columns(by=pl.lit("7"), customer_id=pl.col("customer_id") + 1000)
+        two = ba.trend(pl.concat([calm, wild]), "no_show_rate", by="by")
+        assert said(two).splitlines()[0].startswith("- **No-show rate by week**: Signals in 1 of 2 ")
+        assert r"- *A\*B*: Nothing but chance since 5 January: 13 weeks" in said(two)
+        assert "- *7*: Since 5 January, above the limits in the week of 30 March (60%)." in said(two)
+        many = pl.concat([two, *(two.filter(by="A*B").with_columns(by=pl.lit(f"class {i}")) for i in range(20))])
+        assert [line[:5] for line in said(many).splitlines()] == ["- **N", "- *7*"]
+
+    def test_no_trend_is_told_of_no_week_or_of_several_rates(self) -> None:
+        weekly = ba.trend(weeks(0.1), "no_show_rate")
+        assert said(weekly.clear()) == "**Nothing can be said yet**: there is no week."
+        both = pl.concat([weekly, ba.trend(weeks(0.1), "attendance_rate")])
+        with pytest.raises(
+            ValueError, match=r"holds several rates, attendance_rate, no_show_rate\. Pass one frame for"
+        ):
+            findings(both)
 
     def test_a_name_from_a_list_is_text_and_nothing_else(self) -> None:
         hostile = COHORTS.with_columns(cohort=pl.col("cohort").replace("old", HOSTILE))

@@ -40,9 +40,11 @@ class Weeks(NamedTuple):
 
     def draw(self, studios: int, seed: int) -> pl.DataFrame:
         """Draw the outcomes of that many studios: one row a recorded seat."""
-        return pl.concat(self._studio(np.random.default_rng([seed, number]), number) for number in range(studios))
+        return pl.concat(self._studio(seed, number) for number in range(studios))
 
-    def _studio(self, random: np.random.Generator, number: int) -> pl.DataFrame:
+    def cells(self, seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw one studio: whose each place is in each week (a row a place), the seats, and those not used."""
+        random = np.random.default_rng([seed, number])
         places, weeks = self.customers, self.weeks
         leaves = random.random((places, weeks)) < self.turnover
         leaves[:, 0] = False
@@ -55,17 +57,16 @@ class Weeks(NamedTuple):
         change = np.where(np.arange(weeks) >= weeks // 2, self.factor, 1.0)
         chance = np.clip((self.rate + own[:, :, None] + mood) * change[:, None], 0, 1)
         missed = random.binomial(seats, chance)
-        place, week, _ = np.nonzero(seats)
+        return np.arange(places)[:, None] * people + turn, seats.sum(2), missed.sum(2)
+
+    def _studio(self, seed: int, number: int) -> pl.DataFrame:
+        people, seats, missed = self.cells(seed, number)
         there = seats.nonzero()
         n, y = seats[there], missed[there]
         owner = np.repeat(np.arange(n.size), n)
         within = np.arange(owner.size) - np.repeat(np.cumsum(n) - n, n)
         return pl.DataFrame(
-            {
-                "customer_id": (place * people + turn[place, week])[owner],
-                "_week": week[owner],
-                "_missed": within < y[owner],
-            }
+            {"customer_id": people[there][owner], "_week": there[1][owner], "_missed": within < y[owner]}
         ).select(
             studio=pl.lit(f"studio {number}"),
             customer_id="customer_id",
@@ -73,3 +74,11 @@ class Weeks(NamedTuple):
             week_complete=pl.lit(True),  # noqa: FBT003 - a literal
             outcome=pl.when("_missed").then(pl.lit("no_show")).otherwise(pl.lit("attended")),
         )
+
+    def matrices(self, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the same studio as `draw` does, as missed and all seats: a row a customer, a column a week."""
+        people, seats, missed = self.cells(seed, number)
+        week = np.broadcast_to(np.arange(self.weeks), people.shape)
+        y, n = (np.zeros((people.max() + 1, self.weeks)) for _ in range(2))
+        y[people, week], n[people, week] = missed, seats
+        return y, n

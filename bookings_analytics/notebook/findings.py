@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from bookings_analytics import schema
 from bookings_analytics.charts._table import titles_in
+from bookings_analytics.charts._trend_findings import finding, together
 from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.wording import SPELLED_OUT, counted, in_markdown, interval, label, noun, percent
 
@@ -46,12 +49,12 @@ def findings(*results: IntoFrame, names: Mapping[Any, str] | None = None) -> Fin
     highest and the lowest rate, where the gap is widest, what stands out.
 
     Args:
-        results: Frames of `booking_vs_participation`, `no_shows`, `no_show_funnel`, `waitlist_conversion` or
-            `seats_lost_while_waiting`, in the order of the sentences.
+        results: Frames of `booking_vs_participation`, `no_shows`, `no_show_funnel`, `waitlist_conversion`,
+            `seats_lost_while_waiting`, `trend` or `class_days`, in the order of the sentences.
         names: Titles for values of the group columns, as in ``{4711: "Yoga"}``.
 
     Raises:
-        ValueError: A frame is none of these.
+        ValueError: A frame is none of these, or holds the trends of several rates.
 
     Example:
         >>> import bookings_analytics as ba
@@ -70,7 +73,8 @@ def findings(*results: IntoFrame, names: Mapping[Any, str] | None = None) -> Fin
                 f"a frame with the columns {', '.join(rows.columns)} has no finding. Pass frames of rates, such as "
                 "those of no_shows."
             )
-        known = {name for frame in (*schema.RESULTS, schema.CLASS_DAYS, schema.PERIOD) for name in frame} - _GROUPED_BY
+        frames = (schema.TREND,) if write is _trend else (*schema.RESULTS, schema.CLASS_DAYS, schema.PERIOD)
+        known = {name for frame in frames for name in frame} - _GROUPED_BY
         by = [name for name in rows.columns if name not in known | titles_in(rows.columns)]
         titled = [
             row | {"group": " / ".join(_title(name, row, names or {}) for name in by)}
@@ -206,6 +210,26 @@ def _class_days(_: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
         )
 
 
+def _trend(by: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
+    """Write below a trend what its chart writes, and of several groups each: of many, those with a signal."""
+    rates = sorted({row["rate"] for row in rows})
+    if not rates:
+        yield "**Nothing can be said yet**: there is no week."
+        return
+    if len(rates) > 1:
+        raise ValueError(f"the frame holds several rates, {', '.join(rates)}. Pass one frame for each of them.")
+    facts = schema.TRENDS[rates[0]]
+    heading = f"**{facts.label[0].upper()}{facts.label[1:]} by week**"
+    if not by:
+        yield f"{heading}: {finding(rows, facts)}"
+        return
+    groups = [[*weeks] for _, weeks in groupby(rows, itemgetter("group"))]
+    yield f"{heading}: {together(groups, noun(by[0], 2) if len(by) == 1 else 'groups')}"
+    for weeks in groups:
+        if len(groups) <= SPELLED_OUT or any(row["signal"] not in {"within", None} for row in weeks):
+            yield f"{weeks[0]['group']}: {finding(weeks, facts)}"
+
+
 _WRITERS: Final[dict[str, Callable[[Sequence[str], Sequence[_Row]], Iterator[str]]]] = {  # by a column of each frame
     "participation_rate": _participation,
     "position": _funnel,
@@ -213,4 +237,5 @@ _WRITERS: Final[dict[str, Callable[[Sequence[str], Sequence[_Row]], Iterator[str
     "conversion_rate": _conversion,
     "n_seats": _seats_lost,
     "starts_before": _class_days,
+    "signal": _trend,
 }
