@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.schema import CUSTOMER_KEY
+from bookings_analytics.schema import CUSTOMER_KEY, SETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-SETTLED: Final = ["ok", "not_found", "access_disabled", "rejected"]  # asking again would bring the same answer
 
 
 @dataclass(frozen=True, repr=False)

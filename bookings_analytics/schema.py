@@ -43,6 +43,7 @@ FETCH_OUTCOME: Final = pl.Enum(
         "not_fetched",  # never asked: the fetch stopped before
     ]
 )
+SETTLED: Final = ("ok", "not_found", "access_disabled", "rejected")  # asking again would bring the same answer
 
 OUTCOME: Final = pl.Enum(
     ["attended", "no_show", "unrecorded", "upcoming", "waiting", "canceled", "slot_canceled", "lost"]

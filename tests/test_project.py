@@ -48,10 +48,13 @@ def imports(source: str) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bookings_analytics"):
-            parts = (node.module or "").split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("bookings_analytics.")}
+            modules = [alias.name for alias in node.names if alias.name.startswith("bookings_analytics")]
+        else:
+            continue
+        rooms = {module.partition(".")[2].partition(".")[0] for module in modules}
+        found |= {room if room in FLOOR else "__init__" for room in rooms}  # a public name comes from the package
     return found
 
 
@@ -71,6 +74,9 @@ def test_an_arrow_turned_round_is_found() -> None:
     assert wrong_imports("metrics", for_types) == {"archive"}
     assert wrong_imports("fetch", for_types) == {"archive"}
     assert wrong_imports("cli", for_types) == set()
+    assert wrong_imports("report", "import bookings_analytics as ba") == {"__init__"}
+    assert wrong_imports("metrics", "from bookings_analytics import Archive, schema") == {"__init__"}
+    assert wrong_imports("cli", "from bookings_analytics import Archive, schema") == set()
 
 
 def test_the_public_names_are_listed_sorted_and_complete() -> None:

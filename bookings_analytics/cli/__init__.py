@@ -6,17 +6,20 @@ import sys
 import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import bookings_analytics as ba
 from bookings_analytics.cli.endings import Exit, exit_code, in_command_terms, written_down
-from bookings_analytics.cohorts import read_cohorts
-from bookings_analytics.errors import BookingsError
-from bookings_analytics.studios import Studio, find_hours, read_studios
-
-if TYPE_CHECKING:
-    import polars as pl
+from bookings_analytics.cli.options import (  # noqa: TC001 - typer reads annotations when the program runs
+    ArchiveArgument,
+    ArchiveOption,
+    Closes,
+    DryRun,
+    Opens,
+)
+from bookings_analytics.studios import find_hours
 
 # Imported where they are used: they bring Altair, Delta Lake and what serves HTTP, and a command needs one of these.
 # ruff: noqa: PLC0415
@@ -31,9 +34,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's interface of a callback
     if wanted:
-        import bookings_analytics
-
-        typer.echo(bookings_analytics.__version__)
+        typer.echo(ba.__version__)
         raise typer.Exit
 
 
@@ -89,26 +90,27 @@ def fetch(
         str | None,
         typer.Option(help="The studio's time zone (Europe/Berlin); default: BOOKINGS_TIMEZONE or this machine's."),
     ] = None,
-    opens: Annotated[
-        str | None, typer.Option(help="No class begins before this local time; default: BOOKINGS_OPENS or 05:00.")
-    ] = None,
-    closes: Annotated[
-        str | None, typer.Option(help="No class ends after this local time; default: BOOKINGS_CLOSES or 24:00.")
-    ] = None,
+    opens: Opens = None,
+    closes: Closes = None,
 ) -> None:
     """Fetch into an archive, for a daily schedule; studio and key come from the environment, or from --studios.
 
     Exit code 0: done; unknown customers and those who opted out are no failure. 2: a setting or the key is wrong.
-    3: somebody who could have been fetched was not. 4: the network or the API was not there, nobody was fetched.
+    3: a customer who could have been fetched was not. 4: no network or no API, and nobody was fetched.
     5: another fetch into the archive still runs. 130 or 143: interrupted or terminated. 70: an error in this program.
     """
     from bookings_analytics.cli.scheduled_fetch import fetch_into_archive
 
     hours = find_hours(timezone=timezone, opens=opens, closes=closes, studios=studios)
     ending = fetch_into_archive(
-        _read_list(cohorts, id_column=id_column, separator=separator, sheet=sheet),
+        ba.read_cohorts(
+            cohorts,
+            columns=None if id_column is None else {id_column: "customer_id"},
+            separator=separator,
+            sheet=sheet,
+        ),
         archive,
-        studios=[Studio.from_env()] if studios is None else read_studios(studios),
+        studios=[ba.Studio.from_env()] if studios is None else ba.read_studios(studios),
         max_age=timedelta(hours=max_age),
         failures=failures,
         wait=timedelta(minutes=wait),
@@ -119,15 +121,8 @@ def fetch(
     raise typer.Exit(ending)
 
 
-def _read_list(path: Path, *, id_column: str | None, separator: str | None, sheet: str | None) -> pl.DataFrame:
-    columns = None if id_column is None else {id_column: "customer_id"}
-    return read_cohorts(path, columns=columns, separator=separator, sheet=sheet)
-
-
 @app.command()
-def check(
-    archive: Annotated[str, typer.Argument(help="The archive: a directory, or the URL of an object store.")],
-) -> None:
+def check(archive: ArchiveArgument) -> None:
     """Check every file of an archive, and look for what would distort its numbers; nothing is changed.
 
     Exit code 0: nothing is wrong. 6: something is; each problem is named with what to do.
@@ -135,10 +130,6 @@ def check(
     from bookings_analytics.cli.check import check_archive
 
     raise typer.Exit(check_archive(archive, echo=typer.echo))
-
-
-ArchiveOption = Annotated[str, typer.Option("--archive", help="A directory, or the URL of an object store.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how much would go.")]
 
 
 @app.command()
@@ -178,10 +169,10 @@ def forget_opted_out(*, archive: ArchiveOption, dry_run: DryRun = False) -> None
 def retain(
     *,
     archive: ArchiveOption,
-    weeks: Annotated[int, typer.Option(min=1, help="How many weeks before now.")],
+    weeks: Annotated[int, typer.Option(min=1, help="How many weeks to keep, counted back from now.")],
     dry_run: DryRun = False,
 ) -> None:
-    """Erase from an archive what is older than so many weeks, and print the receipt."""
+    """Erase everything older than this many weeks from an archive, and print the receipt."""
     from bookings_analytics.cli.upkeep import remove
 
     remove(archive, lambda kept: kept.retain(weeks=weeks, dry_run=dry_run), dry_run=dry_run, echo=typer.echo)
@@ -200,21 +191,19 @@ def report(
         Path | None, typer.Option(help="The studios of a chain, a TOML file, for their time zones and hours.")
     ] = None,
     classes: Annotated[Path | None, typer.Option(help="Titles of classes: a list of class_id and title.")] = None,
-    last: Annotated[str | None, typer.Option(help="So many complete weeks, as in 4w. [default: the last four]")] = None,
+    last: Annotated[
+        str | None, typer.Option(help="How many complete weeks, such as 4w. [default: the last four]")
+    ] = None,
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first class day.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last class day, included.")] = None,
     timezone: Annotated[
         str | None, typer.Option(help="The studio's time zone (Europe/Berlin); default: BOOKINGS_TIMEZONE.")
     ] = None,
-    opens: Annotated[
-        str | None, typer.Option(help="No class begins before this local time; default: BOOKINGS_OPENS or 05:00.")
-    ] = None,
-    closes: Annotated[
-        str | None, typer.Option(help="No class ends after this local time; default: BOOKINGS_CLOSES or 24:00.")
-    ] = None,
+    opens: Opens = None,
+    closes: Closes = None,
     by: Annotated[str | None, typer.Option(help="The column of the cohort list to group by.")] = None,
     suppress_small: Annotated[
-        int | None, typer.Option(min=1, help="Leave out groups of fewer customers, as in 10.")
+        int | None, typer.Option(min=1, help="Leave out groups of fewer customers than this, such as 10.")
     ] = None,
     with_customers: Annotated[
         bool, typer.Option("--with-customers", help="List the customers who do not turn up, by their ids.")
@@ -223,8 +212,8 @@ def report(
 ) -> None:
     """Write a report for whoever runs the studio: a summary, then a page a question; no internet is needed to read it.
 
-    With --archive it speaks of what was kept; with --studio, of what the API shows now; without either, of the demo.
-    Changes are against the equally long period before.
+    With --archive it covers what the archive holds; with --studio, what the API shows now; with neither, the demo.
+    Changes compare with the equally long period before.
     """
     from bookings_analytics.report import Request, write_report
 
@@ -266,13 +255,12 @@ def demo_api(
     With --speed 3600 an hour passes in a second: set the four variables it prints, run fetch every few seconds, and an
     archive of weeks grows in minutes.
     """
-    from bookings_analytics import demo
     from bookings_analytics.demo.timetable import FIRST_DAY, LAST_DAY, TIMEZONE
 
-    at = demo.NOW if start is None else start.replace(tzinfo=TIMEZONE)
+    at = ba.demo.NOW if start is None else start.replace(tzinfo=TIMEZONE)
     if not FIRST_DAY <= at < LAST_DAY:
         raise typer.BadParameter(f"The demo studio has no {start:%Y-%m-%d}. Choose --start 2025-10-20 to 2026-07-05.")
-    demo.serve_forever(port=port, seed=demo.SEED if seed is None else seed, start=at, speed=speed)
+    ba.demo.serve_forever(port=port, seed=ba.demo.SEED if seed is None else seed, start=at, speed=speed)
 
 
 def run() -> None:
@@ -280,7 +268,7 @@ def run() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
-    except BookingsError as error:
+    except ba.BookingsError as error:
         typer.echo(f"{type(error).__name__}: {in_command_terms(error)}", err=True)
         sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001 - the last net of the program: whoever runs a command reads no traceback

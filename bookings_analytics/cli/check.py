@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bookings_analytics.archive import Archive
+from bookings_analytics import Archive, ArchiveError, ConfigurationError
 from bookings_analytics.cli.endings import Exit
 from bookings_analytics.cli.nights import night_lines
-from bookings_analytics.errors import ArchiveError, ConfigurationError
 from bookings_analytics.studios import find_hours
 from bookings_analytics.wording import counted
 

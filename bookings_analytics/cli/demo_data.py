@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from bookings_analytics import schema
-from bookings_analytics.archive import Archive
+from bookings_analytics import Archive, FetchResult, schema
 from bookings_analytics.demo.refusals import Refusal
 from bookings_analytics.demo.timetable import TIMEZONE, local
 from bookings_analytics.demo.world import World, make_world
 from bookings_analytics.fetch.retry import MAX_ATTEMPTS
-from bookings_analytics.results import FetchResult
 from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:

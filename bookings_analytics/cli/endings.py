@@ -9,11 +9,11 @@ import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from bookings_analytics.errors import ApiError, ConflictError, ConnectionFailedError, RateLimitError, ServerError
+from bookings_analytics import ApiError, ConflictError, ConnectionFailedError, RateLimitError, ServerError
 from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE, ApiKey
 
 if TYPE_CHECKING:
-    from bookings_analytics.errors import BookingsError
+    from bookings_analytics import BookingsError
 
 
 class Exit(IntEnum):
@@ -22,7 +22,7 @@ class Exit(IntEnum):
     DONE = 0  # whoever could not be fetched never can be: unknown, opted out, refused
     WRONG_SETTING = 2  # as the command line itself says of a wrong option
     SOME_NOT_FETCHED = 3  # somebody who could have been
-    UNREACHABLE = 4  # the network or the API was not there, and nobody was fetched
+    UNREACHABLE = 4  # no network or no API, and nobody was fetched
     STILL_RUNNING = 5  # another fetch into this archive
     DAMAGED = 6  # what `check` found
     UNFORESEEN = 70  # sysexits.h: an internal software error
@@ -87,7 +87,7 @@ def written_down(error: Exception) -> str:
     """Write an unforeseen error's traceback into a file, without any key, and return one line that names it.
 
     Args:
-        error: What nobody foresaw.
+        error: The error that no command foresees.
     """
     text = ApiKey.hide("".join(traceback.format_exception(error)))
     if key := os.environ.get(API_KEY_VARIABLE):  # which no studio may have been made of yet

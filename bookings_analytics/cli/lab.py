@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from bookings_analytics.errors import ConfigurationError
+from bookings_analytics import ConfigurationError
 from bookings_analytics.notebook.bundled import IN_WHEEL, bundled, notebooks
 
 if TYPE_CHECKING:

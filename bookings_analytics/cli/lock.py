@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import filelock
 
-from bookings_analytics.errors import ConfigurationError
+from bookings_analytics import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from bookings_analytics.metrics.hours import clock_time
-from bookings_analytics.results import SETTLED
-from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
+from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY, SETTLED
 from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bookings_analytics.archive import Archive
+    from bookings_analytics import Archive
     from bookings_analytics.studios import ClassHours
 
 _NAMED: Final = 3  # studios a line names

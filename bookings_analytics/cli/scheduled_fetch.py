@@ -13,16 +13,20 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from bookings_analytics.archive import Archive
+from bookings_analytics import (
+    ApiError,
+    Archive,
+    ConfigurationError,
+    ConnectionFailedError,
+    FetchInterrupted,
+    fetch_bookings,
+)
 from bookings_analytics.archive.changes import Added
 from bookings_analytics.cli.endings import Exit, in_command_terms, is_temporary
 from bookings_analytics.cli.lock import StillRunningError, alone
 from bookings_analytics.cli.nights import night_lines
 from bookings_analytics.cli.timetable import fetch_timetable
-from bookings_analytics.errors import ApiError, ConfigurationError, ConnectionFailedError, FetchInterrupted
-from bookings_analytics.fetch import fetch_bookings
-from bookings_analytics.results import SETTLED
-from bookings_analytics.schema import CUSTOMER_KEY
+from bookings_analytics.schema import CUSTOMER_KEY, SETTLED
 from bookings_analytics.wording import in_csv
 
 if TYPE_CHECKING:
@@ -32,8 +36,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-    from bookings_analytics.results import FetchResult
-    from bookings_analytics.studios import ClassHours, Studio
+    from bookings_analytics import FetchResult, Studio
+    from bookings_analytics.studios import ClassHours
 
 _SECONDS_TO_END: Final = 8.0  # after SIGTERM; whoever sends it waits ten
 _REFUSED: Final = (401, 403)  # of one of several studios; that of an only studio is an error

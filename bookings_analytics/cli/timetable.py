@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bookings_analytics.errors import ArchiveError, FetchInterrupted
-from bookings_analytics.fetch import fetch_classes
+from bookings_analytics import ArchiveError, FetchInterrupted, fetch_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bookings_analytics.archive import Archive
-    from bookings_analytics.studios import Studio
+    from bookings_analytics import Archive, Studio
 
 
 def fetch_timetable(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bookings_analytics.archive import Archive
-from bookings_analytics.errors import ConfigurationError
+from bookings_analytics import Archive, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,7 @@ from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.errors import CohortError, ConfigurationError
 from bookings_analytics.metrics.engines import lazy, like
 from bookings_analytics.metrics.groups import fill_only_studio
-from bookings_analytics.results import SETTLED
-from bookings_analytics.schema import CUSTOMER_KEY
+from bookings_analytics.schema import CUSTOMER_KEY, SETTLED
 from bookings_analytics.studios import Studio
 
 if TYPE_CHECKING:
