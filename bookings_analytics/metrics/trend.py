@@ -1,22 +1,6 @@
-"""Whether a rate changes from week to week, or only as chance makes it.
+"""Whether a rate changes from week to week, or only as chance makes it: a process behavior chart of a rate.
 
-A process behavior chart: limits around the rate of a segment of weeks, as wide as the weeks themselves scatter, and a
-straight line through them with the interval of its slope. With y and n the hits and trials of a week, p = Σy/Σn::
-
-    s = √(p(1-p)/n)    z = (y/n - p)/s    w = max(1, mean|z - z of the week before| / 1.128)
-    limits p ± 3ws + c     c = 4/3 (1 - 2p) w²/n, of either sign at most ws
-    u = t - Σnt/Σn     slope b = Σuy / Σnu²    E_it = u (y_it - p n_it) of customer i in week t
-    V = V_c + max(0, V_w - V_cw)    V_c = m/(m-1) Σ_i(Σ_t E_it)²    V_w = T/(T-2) Σ_t(Σ_i E_it)²    V_cw = Σ E_it²
-    interval  b ± t with T - 2 degrees of freedom · √V / Σnu²
-
-Limits: Laney's p' chart (Quality Engineering 14, 2002; Mohammed & Laney, Quality and Safety in Health Care 15, 2006),
-never narrower than those of independent trials, which is this package's own floor. c moves both limits toward the long
-tail of a rate that is not a half (Winterbottom, Quality and Reliability Engineering International 9, 1993, from the
-expansion of Cornish & Fisher, with trials counted as n/w²): without it, nearly all false alarms are weeks above the
-upper limit of a small rate. Slope: clusters both ways, customers
-and weeks (Cameron, Gelbach & Miller, Journal of Business & Economic Statistics 29, 2011). Two rules alone: a week
-beyond the limits, and nine on one side of the center (Anhøj & Wentzel-Larsen, BMC Medical Research Methodology 18,
-2018, on what more rules cost).
+How weeks are judged, with the formulas and their sources, stands in `bookings_analytics.metrics.segments`.
 """
 
 from __future__ import annotations
@@ -30,24 +14,16 @@ import polars as pl
 
 from bookings_analytics.metrics.engines import lazy, like, of_outcomes
 from bookings_analytics.metrics.groups import read_groups
-from bookings_analytics.metrics.intervals import quantile, student_t
+from bookings_analytics.metrics.intervals import quantile
+from bookings_analytics.metrics.segments import SEGMENT_KEY, WEEK_KEY, judged
 from bookings_analytics.metrics.weekly import bounds_of, segment_rates, weekly
-from bookings_analytics.schema import CUSTOMER_KEY, TREND, TRENDS
+from bookings_analytics.schema import TREND, TRENDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
 
-LEAST_WEEKS: Final = 12  # of a segment that is judged
-LEAST_HITS: Final = 5  # a week, on average, of hits and of misses
-RUN: Final = 9  # weeks in a row on one side of the center
-LEAST_WEEKS_FOR_RUNS: Final = 20
-_WIDTH: Final = 3.0  # of the limits, in standard deviations
-_SKEW: Final = (_WIDTH**2 - 1) / 6  # of Cornish & Fisher, at that width
-_MOVING_RANGE: Final = 1.128  # the mean range of two draws from a normal distribution, in standard deviations
-_WEEK: Final = ("_group", "week")
-_SEGMENT: Final = ("_group", "segment")
 _OF_COMPLETE: Final = (  # what an incomplete week has not
     *("value_bounds_low", "value_bounds_high", "center", "limit_low", "limit_high", "signal"),
     *("segment", "reason", "slope", "slope_ci_low", "slope_ci_high"),
@@ -141,11 +117,11 @@ def trend(
     if target is not None:
         last_rates = segment_rates(rows, groups, found, rate=rate, since=since, confidence=confidence)
         sides = last_rates.select("_group", against_target=_side(target))
-    weeks, segments = _judged(calendar.filter("_counts"), found.cells, confidence)
+    weeks, segments = judged(calendar.filter("_counts"), found.cells, confidence)
     result = (
-        calendar.join(segments, on=_SEGMENT, how="left")
-        .join(weeks, on=_WEEK, how="left")
-        .join(bounds_of(outcomes, cohorts, groups, found, rate=rate, confidence=confidence), on=_WEEK, how="left")
+        calendar.join(segments, on=SEGMENT_KEY, how="left")
+        .join(weeks, on=WEEK_KEY, how="left")
+        .join(bounds_of(outcomes, cohorts, groups, found, rate=rate, confidence=confidence), on=WEEK_KEY, how="left")
         .join(sides, on="_group", how="left")
         .with_columns(
             rate=pl.lit(rate),
@@ -166,109 +142,6 @@ def trend(
     if not rows.implementation.is_polars():
         return cast("IntoFrameT", result)
     return like(outcomes, nw.from_native(result.lazy()))
-
-
-def _judged(weeks: pl.DataFrame, cells: pl.DataFrame, confidence: float) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Compute limits and signals of complete weeks with trials, and center and slope of their segments.
-
-    Args:
-        weeks: One row per group and week: ``_group``, ``week``, ``segment``, hits ``_y``, trials ``_n``.
-        cells: The same per customer.
-        confidence: Nominal coverage of the slopes' intervals.
-
-    Returns:
-        One row per week: ``limit_low``, ``limit_high``, ``signal``; and one per segment: ``center``, ``slope`` and its
-        interval.
-    """
-    hits, trials = pl.sum("_y").alias("_Y"), pl.sum("_n").alias("_N")
-    segments = (
-        weeks.group_by(_SEGMENT)
-        .agg(hits, trials, _T=pl.len(), _first=pl.min("week"))
-        .with_columns(
-            center=pl.col("_Y") / pl.col("_N"),
-            _judged=(pl.col("_T") >= LEAST_WEEKS)
-            & (pl.min_horizontal("_Y", pl.col("_N") - pl.col("_Y")) >= LEAST_HITS * pl.col("_T")),
-        )
-    )
-    center = segments.select(*_SEGMENT, "center")
-    judged = segments.filter("_judged").drop("_judged")
-    weeks = weeks.select(*_WEEK, "segment", "_y", "_n").join(judged, on=_SEGMENT).sort(_WEEK)
-    slopes = _slopes(weeks, cells, confidence)
-    return _signals(_limits(weeks)), center.join(slopes, on=_SEGMENT, how="left")
-
-
-def _limits(weeks: pl.DataFrame) -> pl.DataFrame:
-    """Add the limits: as wide as the weeks of a segment scatter, and farther away on the side of the long tail."""
-    p, n = pl.col("center"), pl.col("_n")
-    moving_range = (pl.col("_z") - pl.col("_z").shift().over(_SEGMENT)).abs().mean().over(_SEGMENT)
-    scatter = pl.max_horizontal(pl.lit(1.0), moving_range / _MOVING_RANGE)
-    sd, shift = pl.col("_sd"), pl.col("_shift")
-    return (
-        weeks.with_columns(_sigma=(p * (1 - p) / n).sqrt())
-        .with_columns(_z=(pl.col("_y") / n - p) / pl.col("_sigma"))
-        .with_columns(_scatter=scatter)
-        .with_columns(_sd=pl.col("_scatter") * pl.col("_sigma"))
-        .with_columns(_shift=(_SKEW * (1 - 2 * p) * pl.col("_scatter") ** 2 / n).clip(-sd, sd))
-        .with_columns(
-            limit_low=(p + shift - _WIDTH * sd).clip(0, 1),
-            limit_high=(p + shift + _WIDTH * sd).clip(0, 1),
-        )
-    )
-
-
-def _signals(weeks: pl.DataFrame) -> pl.DataFrame:
-    """Mark the weeks beyond the limits, and those of a run on one side of the center."""
-    value = pl.col("_y") / pl.col("_n")
-    weeks = weeks.with_columns(_side=(pl.col("_y") * pl.col("_N") - pl.col("_n") * pl.col("_Y")).sign())
-    off_center = weeks.filter(pl.col("_side") != 0).with_columns(_run=pl.col("_side").rle_id().over(_SEGMENT))
-    length = pl.len().over(*_SEGMENT, "_run")
-    long = off_center.filter(length >= RUN, pl.col("_T") >= LEAST_WEEKS_FOR_RUNS).select(*_WEEK, _in_run="_side")
-    signal = (
-        pl.when(value > pl.col("limit_high"))
-        .then(pl.lit("above"))
-        .when(value < pl.col("limit_low"))
-        .then(pl.lit("below"))
-        .when(pl.col("_in_run") > 0)
-        .then(pl.lit("run_above"))
-        .when(pl.col("_in_run") < 0)
-        .then(pl.lit("run_below"))
-        .otherwise(pl.lit("within"))
-    )
-    return weeks.join(long, on=_WEEK, how="left").select(*_WEEK, "limit_low", "limit_high", signal=signal)
-
-
-def _slopes(weeks: pl.DataFrame, cells: pl.DataFrame, confidence: float) -> pl.DataFrame:
-    """Compute the slope of each judged segment, with clusters of customers and of weeks in its interval."""
-    number = (pl.col("week") - pl.col("_first")).dt.total_days() / 7
-    mean = (pl.col("_n") * pl.col("_t")).sum().over(_SEGMENT) / pl.col("_N")
-    weeks = weeks.with_columns(_t=number).with_columns(_u=pl.col("_t") - mean)
-    residual = pl.col("_u") * (pl.col("_y") - pl.col("center") * pl.col("_n"))
-    of_cells = (
-        cells.filter(pl.col("_n") > 0)
-        .join(weeks.select(*_WEEK, "segment", "_u", "center"), on=_WEEK)
-        .with_columns(_E=residual)
-    )
-    of_customers = of_cells.group_by(*_SEGMENT, *CUSTOMER_KEY).agg(pl.sum("_E")).group_by(_SEGMENT)
-    slopes = (
-        weeks.group_by(_SEGMENT)
-        .agg(
-            _T=pl.first("_T"),
-            _Suy=(pl.col("_u") * pl.col("_y")).sum(),
-            _Snu2=(pl.col("_n") * pl.col("_u") ** 2).sum(),
-            _Vw=(residual**2).sum(),
-        )
-        .join(of_customers.agg(_m=pl.len(), _Vc=(pl.col("_E") ** 2).sum()), on=_SEGMENT)
-        .join(of_cells.group_by(_SEGMENT).agg(_Vcw=(pl.col("_E") ** 2).sum()), on=_SEGMENT)
-    )
-    m, weeks_there = pl.col("_m"), pl.col("_T")
-    of_one = pl.when(m > 1)  # how customers differ can't be seen of one
-    t = {number: student_t(confidence, number - 2) for number in slopes["_T"].unique()}
-    variance = of_one.then(m / (m - 1) * pl.col("_Vc")) + pl.max_horizontal(
-        pl.lit(0.0), weeks_there / (weeks_there - 2) * pl.col("_Vw") - pl.col("_Vcw")
-    )
-    half = weeks_there.replace_strict(t, return_dtype=pl.Float64) * variance.sqrt() / pl.col("_Snu2")
-    slope = pl.col("_Suy") / pl.col("_Snu2")
-    return slopes.select(*_SEGMENT, slope=slope, slope_ci_low=slope - half, slope_ci_high=slope + half)
 
 
 def _side(target: float) -> pl.Expr:

@@ -5,7 +5,7 @@ Sums are made on the engine of the outcomes; from there on everything is small, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import narwhals as nw
 import polars as pl
@@ -16,7 +16,15 @@ from bookings_analytics.metrics.intervals import Bounds, Rate, with_rates
 from bookings_analytics.metrics.measured import ATTENDED, OF_SEGMENTS, RECORDED, base_of, need_members
 from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counts_of, no_shows
 from bookings_analytics.metrics.seats_given_up import AT_MOST_UNKNOWN, LATE, check_days, counts_of_seats
-from bookings_analytics.metrics.weeks import FIRST_MONDAY, WEEK, customer_weeks, in_base, with_week_numbers
+from bookings_analytics.metrics.weeks import (
+    COMPLETE,
+    WEEK,
+    calendar,
+    complete_weeks,
+    customer_weeks,
+    in_base,
+    with_week_numbers,
+)
 from bookings_analytics.schema import CUSTOMER_KEY, TRENDS
 
 if TYPE_CHECKING:
@@ -45,8 +53,8 @@ class Weekly(NamedTuple):
         named: One row per group, in the order of the result: its columns and its place ``_group``.
         cells: One row per group, customer and week: ``_group``, `CUSTOMER_KEY`, ``week``, hits ``_y``, trials ``_n``.
         calendar: One row per group and week, also without trials: ``_group``, ``week``, ``week_complete``, ``_y``,
-            ``_n``, ``_first`` and ``_last`` (the group's first and last complete week), ``_known`` (whether the value
-            is), ``_counts`` (whether the week is complete, with a value) and ``n_undated``.
+            ``_n``, ``_known`` (whether the value is), ``_counts`` (whether the week is complete, with a value) and
+            ``n_undated``.
     """
 
     named: pl.DataFrame
@@ -67,16 +75,16 @@ def weekly(rows: nw.LazyFrame[Any], groups: Groups, rate: str, fetches: IntoFram
         CohortError: A rate of customers has no cohorts.
         ValueError: No class is dated.
     """
-    studio_weeks = _studio_weeks(rows)
+    complete, weeks = _calendar(rows)
     if rate in _OF_CUSTOMERS:
-        counted, named = _counts_of_customers(rows, groups, _OF_CUSTOMERS[rate], studio_weeks["week"], fetches)
+        counted, named = _counts_of_customers(rows, groups, _OF_CUSTOMERS[rate], weeks, fetches)
     else:
         counted, named = _counts_of_seats(rows, groups, rate)
     cells = _placed(counted, named, groups)
     undated = cells.filter(pl.col("week").is_null()).group_by("_group").agg(n_undated=pl.sum(_TRIALS))
     sums = cells.group_by("_group", "week").agg(pl.sum(_HIT, _TRIALS, _PERHAPS, _UNKNOWN))
-    calendar = (
-        _calendar(cells, named, studio_weeks)
+    by_week = (
+        _weeks_of_groups(cells, named, complete, weeks)
         .join(sums, on=["_group", "week"], how="left")
         .join(undated, on="_group", how="left")
         .with_columns(pl.col(_HIT, _TRIALS, _PERHAPS, _UNKNOWN, "n_undated").fill_null(0))
@@ -85,23 +93,23 @@ def weekly(rows: nw.LazyFrame[Any], groups: Groups, rate: str, fetches: IntoFram
         .with_columns(_counts=pl.col("week_complete") & pl.col("_known"))
         .sort("_group", "week")
     )
-    return Weekly(named, cells.drop_nulls("week"), calendar)
+    return Weekly(named, cells.drop_nulls("week"), by_week)
 
 
-def _studio_weeks(rows: nw.LazyFrame[Any]) -> pl.DataFrame:
-    """List each studio's weeks with rows, and whether any row says that the week is incomplete."""
-    names = rows.collect_schema().names()
-    missing = [name for name in ("week", "week_complete") if name not in names]
-    dated = rows if missing else rows.filter(~nw.col("week").is_null())
-    incomplete = nw.when(nw.col("week_complete")).then(0).otherwise(1).sum()
-    weeks = None if missing else in_polars(aggregate(dated, ("studio", "week"), {"_incomplete": incomplete}))
-    if weeks is None or (weeks.is_empty() and in_polars(rows.select(nw.len().alias("n"))).item()):
-        lacking = f"have no column {', '.join(missing)}" if missing else "carry no class day"
-        raise ValueError(
-            f"the outcomes {lacking}: a trend goes by the weeks of the classes. Pass class_days to classify, or to "
-            "archive.outcomes."
-        )
-    return weeks.with_columns(pl.col("week").cast(pl.Date))  # pandas has no dates
+def _calendar(rows: nw.LazyFrame[Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """List each studio's first and last complete week, and every week there is, by the calendar of `weeks`."""
+    missing = [name for name in ("week", "week_complete") if name not in rows.collect_schema().names()]
+    if not missing:
+        numbered = with_week_numbers(rows)
+        complete = complete_weeks(numbered)
+        weeks = in_polars(calendar(numbered, complete)).with_columns(pl.col("week").cast(pl.Date))  # pandas has none
+        if not weeks.is_empty() or not in_polars(rows.select(nw.len().alias("n"))).item():
+            return in_polars(complete), weeks.sort("week")
+    lacking = f"have no column {', '.join(missing)}" if missing else "carry no class day"
+    raise ValueError(
+        f"the outcomes {lacking}: a trend goes by the weeks of the classes. Pass class_days to classify, or to "
+        "archive.outcomes."
+    )
 
 
 def _counts_of_seats(rows: nw.LazyFrame[Any], groups: Groups, rate: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -118,7 +126,7 @@ def _counts_of_seats(rows: nw.LazyFrame[Any], groups: Groups, rate: str) -> tupl
 
 
 def _counts_of_customers(
-    rows: nw.LazyFrame[Any], groups: Groups, seats: str, weeks: pl.Series, fetches: IntoFrame | None
+    rows: nw.LazyFrame[Any], groups: Groups, seats: str, weeks: pl.DataFrame, fetches: IntoFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Count one trial for each customer of the base and week, also in weeks without a row of theirs."""
     need_members(groups)
@@ -131,10 +139,7 @@ def _counts_of_customers(
     }
     found = in_polars(attached.select(*key, **flags)).with_columns(pl.col("week").cast(pl.Date))
     spans = in_polars(customer_weeks(with_week_numbers(rows), base_of(totals, groups), fetches))
-    numbers = (
-        _all_weeks(weeks).to_frame().with_columns(((pl.col("week") - FIRST_MONDAY).dt.total_days() // 7).alias(WEEK))
-    )
-    of_weeks = spans.join(numbers, how="cross").lazy()
+    of_weeks = spans.join(weeks, how="cross").lazy()
     base = in_polars(nw.from_native(of_weeks).filter(in_base()))
     dated = base.select(key).join(found, on=key, how="left", nulls_equal=True)
     undated = found.filter(pl.col("week").is_null(), pl.col(_HIT) > 0)
@@ -152,33 +157,21 @@ def _places(totals: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:
     return ordered.with_row_index("_group").with_columns(pl.col("_group").cast(pl.Int64)).drop(_TRIALS)
 
 
-def _all_weeks(weeks: pl.Series) -> pl.Series:
-    """List every week from the first to the last."""
-    first, last = cast("date | None", weeks.min()), cast("date | None", weeks.max())
-    if first is None or last is None:
-        return pl.Series("week", [], pl.Date)
-    return pl.date_range(first, last, "1w", eager=True).alias("week")
-
-
-def _calendar(cells: pl.DataFrame, named: pl.DataFrame, studio_weeks: pl.DataFrame) -> pl.DataFrame:
-    """List every week of each group: complete if it lies in the span of complete weeks of all the group's studios."""
-    everywhere = studio_weeks.select("studio").unique()
-    studios = cells.select("_group", "studio").unique()
-    without = named.select("_group").join(studios, on="_group", how="anti").join(everywhere, how="cross")
-    studios = pl.concat([studios, without])
-    whole = studio_weeks.filter(pl.col("_incomplete") == 0)
-    spans = whole.group_by("studio").agg(_first=pl.min("week"), _last=pl.max("week"))
-    span = studios.join(spans, on="studio").group_by("_group").agg(pl.max("_first"), pl.min("_last"))
-    in_part = studios.join(studio_weeks.filter(pl.col("_incomplete") > 0), on="studio")
-    in_part = in_part.select("_group", "week", _in_part=True).unique()
-    complete = pl.col("week").is_between("_first", "_last") & pl.col("_in_part").is_null()
+def _weeks_of_groups(
+    cells: pl.DataFrame, named: pl.DataFrame, complete: pl.DataFrame, weeks: pl.DataFrame
+) -> pl.DataFrame:
+    """List every week of each group: complete if it is in each studio in which the group has any week."""
+    studios = cells.drop_nulls("week").select("_group", "studio").unique()
+    without = named.select("_group").join(studios, on="_group", how="anti").join(complete.select("studio"), how="cross")
+    spans = pl.concat([studios, without]).join(complete, on="studio", how="left")
+    everywhere = pl.col(COMPLETE[0]).is_not_null().all()
+    of_groups = spans.group_by("_group").agg(everywhere.alias("_all"), pl.max(COMPLETE[0]), pl.min(COMPLETE[1]))
     return (
         named.select("_group")
-        .join(_all_weeks(studio_weeks["week"]).to_frame(), how="cross")
-        .join(span, on="_group", how="left")
-        .join(in_part, on=["_group", "week"], how="left")
-        .with_columns(week_complete=complete.fill_null(value=False))
-        .drop("_in_part")
+        .join(weeks, how="cross")
+        .join(of_groups.filter("_all").drop("_all"), on="_group", how="left")
+        .with_columns(week_complete=pl.col(WEEK).is_between(*COMPLETE).fill_null(value=False))
+        .drop(WEEK, *COMPLETE)
     )
 
 

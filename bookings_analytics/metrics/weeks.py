@@ -29,7 +29,7 @@ FIRST_MONDAY: Final = date(1970, 1, 5)
 _EPOCH: Final = date(1970, 1, 1)  # day 0
 _FIRST_DAY: Final = (FIRST_MONDAY - _EPOCH).days
 _EVER: Final = 1_000_000  # weeks: more than there are
-_COMPLETE: Final = ("_complete_first", "_complete_last")  # of the studio
+COMPLETE: Final = ("_complete_first", "_complete_last")  # of the studio
 _OWN: Final = ("_own_first", "_own_last")  # all of it between a customer's first fetch and their last
 _TOUCHED: Final = ("_touched_first", "_touched_last")  # some of it
 
@@ -98,9 +98,9 @@ def customer_weeks(
         ValueError: The rows do not say which weeks are complete.
     """
     if period is None:
-        customers = customers.join(_complete(rows), on="studio", how="left")
+        customers = customers.join(complete_weeks(rows), on="studio", how="left")
     else:
-        ends = zip(_COMPLETE, period.numbers, strict=True)
+        ends = zip(COMPLETE, period.numbers, strict=True)
         customers = customers.with_columns(**{name: nw.lit(week, nw.Int64) for name, week in ends})
     if fetches is None:
         ever = dict.fromkeys((_OWN[0], _TOUCHED[0]), -_EVER) | dict.fromkeys((_OWN[1], _TOUCHED[1]), _EVER)
@@ -126,12 +126,12 @@ def customer_weeks(
 
 def complete_for_customer(week: str = WEEK) -> nw.Expr:
     """Check that a week is complete in the customer's studio and lies between their own fetches."""
-    return _between(week, _COMPLETE) & _between(week, _OWN)
+    return _between(week, COMPLETE) & _between(week, _OWN)
 
 
 def in_base(week: str = WEEK) -> nw.Expr:
     """Check that a customer belongs to a week's base: fetched before and after it, if it is incomplete at all in it."""
-    complete = _between(week, _COMPLETE).fill_null(value=False)
+    complete = _between(week, COMPLETE).fill_null(value=False)
     return (complete & _between(week, _OWN)) | (~complete & _between(week, _TOUCHED))
 
 
@@ -140,11 +140,11 @@ def with_number_of_weeks(customers: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     first, last = (
         nw.when(own_is_inside).then(nw.col(own)).otherwise(nw.col(studio))
         for studio, own, own_is_inside in (
-            (_COMPLETE[0], _OWN[0], nw.col(_OWN[0]) > nw.col(_COMPLETE[0])),
-            (_COMPLETE[1], _OWN[1], nw.col(_OWN[1]) < nw.col(_COMPLETE[1])),
+            (COMPLETE[0], _OWN[0], nw.col(_OWN[0]) > nw.col(COMPLETE[0])),
+            (COMPLETE[1], _OWN[1], nw.col(_OWN[1]) < nw.col(COMPLETE[1])),
         )
     )
-    fetched = ~nw.col(_OWN[0]).is_null() & ~nw.col(_COMPLETE[0]).is_null()
+    fetched = ~nw.col(_OWN[0]).is_null() & ~nw.col(COMPLETE[0]).is_null()
     ends = customers.with_columns(_first=first, _last=last).with_columns(_span=nw.col("_last") - nw.col("_first") + 1)
     return ends.with_columns(_weeks=nw.when(fetched & (nw.col("_span") > 0)).then(nw.col("_span")).otherwise(0))
 
@@ -157,9 +157,9 @@ def watched(rows: nw.LazyFrame[Any], weeks: nw.LazyFrame[Any], within: nw.Expr) 
         weeks: What `customer_weeks` returned for all of their customers.
         within: `complete_for_customer` or `in_base`.
     """
-    spans = weeks.select(*CUSTOMER_KEY, *_COMPLETE, *_OWN, *_TOUCHED).unique()
+    spans = weeks.select(*CUSTOMER_KEY, *COMPLETE, *_OWN, *_TOUCHED).unique()
     kept = rows.join(spans, on=list(CUSTOMER_KEY), how="inner").filter(nw.col(WEEK).is_null() | within)
-    return kept.drop(*_COMPLETE, *_OWN, *_TOUCHED)
+    return kept.drop(*COMPLETE, *_OWN, *_TOUCHED)
 
 
 def base_by_week(
@@ -177,8 +177,8 @@ def base_by_week(
         The group columns of the cohorts, ``week``, and ``_base``, the number of customers; only weeks that have any.
     """
     shared = groups.shared
-    spans = aggregate(weeks, [*shared, *_COMPLETE, *_OWN, *_TOUCHED], {"_customers": nw.len()})
-    each = spans.join(_calendar(rows, weeks), how="cross").filter(within)
+    spans = aggregate(weeks, [*shared, *COMPLETE, *_OWN, *_TOUCHED], {"_customers": nw.len()})
+    each = spans.join(calendar(rows, weeks), how="cross").filter(within)
     return settled(aggregate(each, [*shared, "week"], {"_base": nw.col("_customers").sum()}))
 
 
@@ -203,12 +203,12 @@ def every_week(rows: nw.LazyFrame[Any], groups: Groups, base: nw.LazyFrame[Any])
     return join_groups(groups.attach(rows).select(*named).unique(), base, groups.shared).select(*groups.by)
 
 
-def _complete(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Find the first and the last complete week of each studio."""
+def complete_weeks(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Find the numbers of the first and the last complete week of each studio: ``studio`` and `COMPLETE`."""
     names = rows.collect_schema().names()
     if "week_complete" in names:
         complete = rows.filter(nw.col("week_complete")).group_by("studio")
-        return complete.agg(nw.col(WEEK).min().alias(_COMPLETE[0]), nw.col(WEEK).max().alias(_COMPLETE[1]))
+        return complete.agg(nw.col(WEEK).min().alias(COMPLETE[0]), nw.col(WEEK).max().alias(COMPLETE[1]))
     if missing := [name for name in ("first_seen_at", "observed_at") if name not in names]:
         raise ValueError(
             f"the outcomes have neither week_complete nor {', '.join(missing)}, so which weeks are complete is not "
@@ -224,17 +224,19 @@ def _complete(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     studios = studios.with_columns(_settled=settled)
     numbers = ((nw.col("_from") + (_WEEK_DAYS - 1)) // _WEEK_DAYS, nw.col("_settled") // _WEEK_DAYS - 1)
     return studios.select(
-        "studio", **{name: number.cast(nw.Int64) for name, number in zip(_COMPLETE, numbers, strict=True)}
+        "studio", **{name: number.cast(nw.Int64) for name, number in zip(COMPLETE, numbers, strict=True)}
     )
 
 
-def _calendar(rows: nw.LazyFrame[Any], weeks: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+def calendar(rows: nw.LazyFrame[Any], weeks: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """List the weeks from the first that is complete or has a row to the last: their numbers and their Mondays.
+
+    ``weeks`` is any frame with `COMPLETE`, such as `customer_weeks` and `complete_weeks` return.
 
     No engine's own ranges are portable: every number is made of bits, each of them a row or not.
     """
     seen = rows_of(rows.select(nw.col(WEEK).min().alias("_min"), nw.col(WEEK).max().alias("_max")))
-    whole = rows_of(weeks.select(nw.col(_COMPLETE[0]).min(), nw.col(_COMPLETE[1]).max()))
+    whole = rows_of(weeks.select(nw.col(COMPLETE[0]).min(), nw.col(COMPLETE[1]).max()))
     known = [int(week) for ends in (*seen, *whole) for week in ends if week is not None]
     one = rows.select(_one=nw.len())  # one row, from which every engine makes the rows to join
     if not known:
