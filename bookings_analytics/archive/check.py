@@ -91,8 +91,9 @@ def _content_problems(now: Snapshot, until: datetime, classes: ClassTables) -> I
         yield "An erasure was interrupted, or is running: call forget again with the same customers."
     kinds: tuple[Kind, ...] = ("observations", "fetches")
     try:
-        for rows in (read(kind) for kind in kinds for read in (now.rows, now.latest)):
-            rows.select(pl.all().hash().sum()).collect(engine="streaming")  # decodes every value
+        for bucket in now.buckets():
+            for rows in (read(kind, buckets=[bucket]) for kind in kinds for read in (now.rows, now.latest)):
+                rows.select(pl.all().hash().sum()).collect(engine="streaming")  # decodes every value
         yield from _ahead(now, until)
         yield from alike_studios(now.latest("observations"))
         yield from classes.problems(until)

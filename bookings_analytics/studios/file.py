@@ -1,4 +1,4 @@
-"""The studios of a chain, read from a file: where each is, when it has classes, and where its key is, never the key."""
+"""The studios of a chain, read from a file: where each is, and where its key is, never the key."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.metrics.hours import CLOSES, OPENS
 from bookings_analytics.studios.settings import (
-    VARIABLES,
+    HOURS,
     check_order,
     checked_base_url,
     checked_name,
-    checked_time,
-    checked_zone,
 )
 from bookings_analytics.studios.studio import ApiKey, Studio, studio_of
 
@@ -24,33 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FIELDS: Final = ("name", "base_url", "api_key_env", "keyring", "timezone", "opens", "closes")
-_HOURS: Final = {"timezone": checked_zone, "opens": checked_time, "closes": checked_time}
-_DEFAULTS: Final = {"timezone": None, "opens": OPENS, "closes": CLOSES}
 _CAPITALS: Final = re.compile("[A-Z_][A-Z0-9_]*")  # as variables are called; others are taken if they are set
 _EXAMPLE: Final = 'as in name = "mitte"'
-
-
-class ClassHours(NamedTuple):
-    """When studios have classes, as `class_days` takes it: one value for every studio, or each studio's own.
-
-    Attributes:
-        timezone: The time zone, or ``{studio: zone}``; None: not known.
-        opens: Local time before which no class begins, or ``{studio: time}``.
-        closes: Local time after which no class ends, or ``{studio: time}``.
-    """
-
-    timezone: str | dict[str, str] | None
-    opens: str | dict[str, str]
-    closes: str | dict[str, str]
-
-    def of(self, studio: str) -> tuple[str | None, str, str]:
-        """Return one studio's time zone (None: not known), when it opens and when it closes.
-
-        Args:
-            studio: The studio's name.
-        """
-        zone, opens, closes = (value.get(studio) if isinstance(value, dict) else value for value in self)
-        return zone, opens or OPENS, closes or CLOSES
 
 
 def read_studios(path: str | Path) -> list[Studio]:
@@ -88,7 +61,7 @@ def read_studios(path: str | Path) -> list[Studio]:
         >>> ba.read_studios(file)
         [Studio('mitte', base_url='https://acme.open-api.magicline.com', api_key='***')]
     """
-    tables = _tables(Path(path))
+    tables = tables_of(Path(path))
     missing = [
         f"{variable} (studio {name!r})"
         for name, table in tables.items()
@@ -101,57 +74,18 @@ def read_studios(path: str | Path) -> list[Studio]:
     return [_studio(Path(path), name, table) for name, table in tables.items()]
 
 
-def find_hours(
-    *,
-    timezone: str | None = None,
-    opens: str | None = None,
-    closes: str | None = None,
-    studios: str | Path | None = None,
-    options: str = "--",
-    variables_first: bool = False,
-) -> ClassHours:
-    """Find out when studios have classes: an option, else the file of studios, else the environment.
-
-    Without any, the time zone is not known, and classes lie between 05:00 and 24:00. No key is read.
+def tables_of(path: Path) -> dict[str, dict[str, str]]:
+    """Read the settings of each studio, checked as far as that goes without a key.
 
     Args:
-        timezone: The time zone that an option names for all studios; None: none does.
-        opens: The same option's local time before which no class begins.
-        closes: The same option's local time after which no class ends.
-        studios: The file of studios, as `read_studios` reads it; None: there is none.
-        options: What stands before an option's name, for errors: ``--`` in a command, nothing in a notebook.
-        variables_first: Whether the environment comes before the file: a report can so be made in another zone than
-            the studios are fetched in.
+        path: The file.
+
+    Returns:
+        A studio's name → its settings, as the file has them.
 
     Raises:
-        ConfigurationError: A time zone or a time does not exist, or the file can't be used; the message names the
-            option, the variable or the file.
+        ConfigurationError: The file can't be read, or holds something else.
     """
-    tables = {} if studios is None else _tables(Path(studios))
-    found: dict[str, Any] = {}
-    called: dict[str, str] = {}  # where each setting came from
-    for setting, option in (("timezone", timezone), ("opens", opens), ("closes", closes)):
-        check, variable = _HOURS[setting], VARIABLES[setting]
-        called[setting] = options + setting
-        found[setting] = check(option, called[setting])
-        if found[setting] is None:
-            called[setting] = variable
-            said = check(os.environ.get(variable), variable)
-            found[setting] = said or _DEFAULTS[setting]
-            if said and variables_first:
-                continue
-            own = {name: value for name, table in tables.items() if (value := table.get(setting) or found[setting])}
-            if any(table.get(setting) for table in tables.values()):
-                called[setting], found[setting] = f"{studios}: {setting}", own
-    hours = ClassHours(**found)
-    for name in tables or [""]:
-        _, first, last = hours.of(name)
-        check_order(first, last, called.__getitem__)
-    return hours
-
-
-def _tables(path: Path) -> dict[str, dict[str, str]]:
-    """Read the settings of each studio, checked as far as that goes without a key."""
     content = _content(path)
     if unknown := [name for name in content if name != "studio"]:
         raise ConfigurationError(f"{path} holds {_field(unknown[0])}: it may hold [[studio]] tables alone. Remove it.")
@@ -214,7 +148,7 @@ def _checked(table: Mapping[str, Any], where: str) -> dict[str, str]:
         return f"{where}: {setting}"
 
     checked_base_url(trimmed.get("base_url"), called)
-    for setting, check in _HOURS.items():
+    for setting, check in HOURS.items():
         check(trimmed.get(setting), called(setting))
     check_order(trimmed.get("opens", OPENS), trimmed.get("closes", CLOSES), called)
     return trimmed

@@ -163,3 +163,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+HOURS: Final = {"timezone": checked_zone, "opens": checked_time, "closes": checked_time}  # of classes
