@@ -158,6 +158,17 @@ def test_bookings_know_nothing_of_them_and_upkeep_leaves_both_alone(tmp_path: Pa
     assert [frame["studio"].to_list() for frame in kept(archive)] == [["nord"], ["nord"]]
 
 
+@pytest.mark.parametrize("name", ["süd", "my studio", "a+b", "100 & more", "東京"])
+def test_they_are_found_in_a_directory_of_whatever_name(tmp_path: Path, name: str) -> None:
+    for day, title in enumerate(("Yoga", "Flow")):
+        look = class_rows({"title": title, "observed_at": at(day)})
+        ba.Archive(tmp_path / name).add_classes(look, slot_rows({}))
+    archive = ba.Archive(tmp_path / name)
+    assert archive.titles() == {1: "Flow"}
+    archive.compact()
+    assert [frame.height for frame in kept(archive)] == [1, 1]
+
+
 def test_a_damaged_table_is_named_and_bookings_can_still_be_read(tmp_path: Path) -> None:
     archive = ba.Archive(tmp_path)
     archive.add(result(at(1), {7: {1: "BOOKED"}}))

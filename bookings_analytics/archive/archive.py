@@ -15,6 +15,7 @@ import polars as pl
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.changes import Added, changes, newer
 from bookings_analytics.archive.check import alike_studios
+from bookings_analytics.archive.class_tables import titles_of
 from bookings_analytics.archive.incoming import incoming
 from bookings_analytics.archive.layout import last_seen
 from bookings_analytics.archive.upkeep import ArchiveUpkeep
@@ -33,6 +34,8 @@ class Archive(ArchiveUpkeep):
     Several processes may add at once: nothing is lost or doubled. Every frame shows the archive as it was when it was
     asked for; collect it within a day, and ask again after `forget`. A fetch whose stamp is more than 5 minutes ahead
     of the clock is kept, but stays out of every frame, and nothing is compared with it, until its time has come.
+
+    A directory that holds nothing but archives, of different studios, is read as one; each is changed by itself.
 
     Args:
         location: A directory, or the URL of an object store, such as ``s3://bucket/archive``. The first `add` creates
@@ -160,7 +163,7 @@ class Archive(ArchiveUpkeep):
         Raises:
             ArchiveError: They can't be read.
         """
-        return self._table.classes.rows("classes", self._until()).lazy()
+        return self._of_classes("classes").lazy()
 
     def slots(self) -> pl.LazyFrame:
         """Return every class slot that the studios have shown: `schema.SLOTS`, sorted by studio and slot.
@@ -177,7 +180,7 @@ class Archive(ArchiveUpkeep):
             >>> Archive(mkdtemp()).slots().select("class_slot_id", "starts_at").collect().rows()
             []
         """
-        return self._table.classes.rows("slots", self._until()).lazy()
+        return self._of_classes("slots").lazy()
 
     def titles(self) -> dict[int, str]:
         """Return the titles of classes by ``class_id``, for the ``names`` of every chart.
@@ -187,7 +190,7 @@ class Archive(ArchiveUpkeep):
         Raises:
             ArchiveError: They can't be read.
         """
-        return self._table.classes.titles(self._until())
+        return titles_of(self._of_classes("classes"))
 
 
 def _alike(now: Snapshot, bookings: pl.DataFrame, known: pl.LazyFrame) -> list[str]:

@@ -72,19 +72,6 @@ class ClassTables:
             ),
         )
 
-    def titles(self, until: datetime) -> dict[int, str]:
-        """Read the titles of classes by their numbers; a number of several titles in several studios has none.
-
-        Args:
-            until: Looks stamped later are ahead of the clock.
-
-        Raises:
-            ArchiveError: The table can't be read.
-        """
-        known = self.rows("classes", until).drop_nulls("title")
-        one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
-        return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
-
     def add(self, classes: pl.DataFrame, slots: pl.DataFrame, until: datetime) -> None:
         """Keep a look. Nothing that was kept before is lost, whoever else writes meanwhile.
 
@@ -172,7 +159,11 @@ class ClassTables:
     def _all(self, name: ClassTable, table: DeltaTable) -> pl.LazyFrame:
         actions = pl.DataFrame(table.get_add_actions(flatten=True))
         self._integrity[name].verify(dict(actions.select("path", "size_bytes").iter_rows()))
-        rows = pl.scan_delta(table, storage_options=self._storage_options)
+        if "://" in self._root:
+            rows = pl.scan_delta(table, storage_options=self._storage_options)
+        else:  # of a directory with letters other than ASCII's, polars would not find the files
+            files = [f"{self._place(name)}/{path}" for path in actions["path"]]
+            rows = pl.scan_parquet(files, glob=False) if files else _COLUMNS[name].to_frame().lazy()
         return rows.select(pl.col(column).cast(kind) for column, kind in _COLUMNS[name].items())
 
     def _tried(self, name: ClassTable, done: str, use: Callable[[DeltaTable | None], T]) -> T:
@@ -206,6 +197,17 @@ class ClassTables:
 
     def _place(self, name: ClassTable) -> str:
         return f"{self._root}/{DIRECTORY}/{name}"
+
+
+def titles_of(classes: pl.DataFrame) -> dict[int, str]:
+    """Return the titles of classes by their numbers; a number of several titles in several studios has none.
+
+    Args:
+        classes: `schema.CLASSES`.
+    """
+    known = classes.drop_nulls("title")
+    one = known.group_by("class_id").agg(pl.col("title").unique()).filter(pl.col("title").list.len() == 1)
+    return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
 
 
 def _latest(name: ClassTable, looks: pl.LazyFrame, until: datetime) -> pl.LazyFrame:

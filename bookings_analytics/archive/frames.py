@@ -10,9 +10,15 @@ import polars as pl
 from bookings_analytics import schema
 from bookings_analytics.archive.layout import AHEAD, STAMPED, Kind, as_text, last_fetches
 from bookings_analytics.archive.parts import Parts, with_types
-from bookings_analytics.archive.table import ArchiveTable
+from bookings_analytics.archive.together import (
+    PartsTogether,
+    archives_at,
+    no_single_one,
+    reading_all,
+    refuse_shared_studios,
+)
 from bookings_analytics.errors import ArchiveError
-from bookings_analytics.schema import BOOKING_KEY, CUSTOMER_KEY
+from bookings_analytics.schema import BOOKING_KEY, CLASS_KEY, CUSTOMER_KEY, SLOT_KEY
 from bookings_analytics.studios.clock import current_time
 from bookings_analytics.wording import counted
 
@@ -21,7 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from bookings_analytics.archive.class_tables import ClassTable
     from bookings_analytics.archive.snapshot import Snapshot
+    from bookings_analytics.archive.table import ArchiveTable
 
 T = TypeVar("T")
 
@@ -37,13 +45,27 @@ class ArchiveFrames:
         must_exist: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._table = ArchiveTable(location, storage_options)
+        self._location = str(location)
+        self._tables = archives_at(location, storage_options)
         self._clock = clock or current_time
-        if self._table.open() is None and must_exist:
+        if [table.open() for table in self._tables] == [None] and must_exist:
             raise ArchiveError(f"There is no archive at {location}. Check the path; the first fetch creates one.")
+        if len(self._tables) > 1:
+            refuse_shared_studios(self._tables, self._until())
 
     def __repr__(self) -> str:
-        return f"<Archive {self._table.location!r}>"
+        return f"<Archive {self._location!r}>"
+
+    @property
+    def _table(self) -> ArchiveTable:
+        """The one archive that is changed.
+
+        Raises:
+            ArchiveError: There are several, which are read together.
+        """
+        if len(self._tables) > 1:
+            raise no_single_one(self._location, self._tables)
+        return self._tables[0]
 
     def history(self, *, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Return every observation: `schema.BOOKINGS`, sorted by studio, customer, booking and time.
@@ -133,7 +155,9 @@ class ArchiveFrames:
         """
         if table not in STAMPED:
             raise ValueError(f"an archive has no table {table!r}. Name one of: {', '.join(STAMPED)}.")
-        return self._table.read(lambda now: [] if now is None else now.paths(table))
+        return sorted(
+            path for each in self._tables for path in each.read(lambda now: [] if now is None else now.paths(table))
+        )
 
     def _rows(self, kind: Kind, *, latest: bool = False, statuses_as_text: bool = False) -> pl.LazyFrame:
         """Return a table's rows with the types of the schema, after a look at their statuses and times."""
@@ -145,17 +169,20 @@ class ArchiveFrames:
             rows = self._in_time(now.latest(kind) if latest else now.rows(kind), kind)
             return rows.select(declared.names()) if statuses_as_text else with_types(rows, kind)
 
-        return self._table.read(read)
+        return pl.concat([table.read(read) for table in self._tables])
 
     def _by_parts(self, use: Callable[[Parts], T]) -> T:
         """Run `use` on all rows by whole customers; again if an erasure or a compaction meanwhile removed files."""
 
-        def read(now: Snapshot | None) -> T:
+        def parts_of(now: Snapshot | None) -> Parts:
             if now is not None:
                 self._in_time(now.rows("fetches"), "fetches")
-            return use(Parts(now, self._until()))
+            return Parts(now, self._until())
 
-        return self._table.read(read)
+        if len(self._tables) == 1:
+            return self._tables[0].read(lambda now: use(parts_of(now)))
+        with reading_all(self._tables):
+            return use(PartsTogether([parts_of(table.open()) for table in self._tables]))
 
     def _in_time(self, rows: pl.LazyFrame, kind: Kind) -> pl.LazyFrame:
         """Leave out rows that are ahead of the clock, with a warning."""
@@ -164,12 +191,17 @@ class ArchiveFrames:
         if not n_ahead:
             return rows
         warnings.warn(
-            f"The archive {self._table.location} has fetches of {counted(n_ahead, 'customer')} that are ahead "
+            f"The archive {self._location} has fetches of {counted(n_ahead, 'customer')} that are ahead "
             "of this computer's clock; they are left out until their time has come. Check the clock; "
             "archive.check() names them.",
             stacklevel=6,
         )
         return rows.filter(~ahead)
+
+    def _of_classes(self, name: ClassTable) -> pl.DataFrame:
+        """Read the latest look at every class or slot, sorted by studio and id."""
+        rows = pl.concat([table.classes.rows(name, self._until()) for table in self._tables])
+        return rows.sort(CLASS_KEY if name == "classes" else SLOT_KEY)
 
     def _until(self) -> datetime:
         """Return the time after which a stamp is ahead of the clock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from bookings_analytics.archive.cohorts import check_period, fetch_outcomes, wit
 from bookings_analytics.archive.coverage import coverage
 from bookings_analytics.archive.frames import ArchiveFrames
 from bookings_analytics.archive.outcomes import ArchiveOutcomes
+from bookings_analytics.archive.together import reading_all
 from bookings_analytics.cohorts import CohortsSource, read_cohorts
 from bookings_analytics.metrics.class_days import class_days_of
 from bookings_analytics.metrics.hours import opening_hours
@@ -48,7 +50,7 @@ class ArchiveSummaries(ArchiveFrames):
             for studio, customers, fetches, first, last, observations in table.iter_rows()
         )
         head = "".join(f"<th>{name}</th>" for name in _SHOWN)
-        return f"<p>Archive {escape(self._table.location)}{'' if rows else ': nothing has been added yet'}</p>" + (
+        return f"<p>Archive {escape(self._location)}{'' if rows else ': nothing has been added yet'}</p>" + (
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         )
 
@@ -204,6 +206,6 @@ class ArchiveSummaries(ArchiveFrames):
             class_days,
             since=since,
             until=until,
-            reading=self._table.reading,
-            classes=self._table.classes.rows("classes", self._until()),
+            reading=partial(reading_all, self._tables),
+            classes=self._of_classes("classes"),
         )

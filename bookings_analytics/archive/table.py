@@ -178,9 +178,9 @@ class ArchiveTable:
             )
 
     def _opened(self) -> Snapshot | None:
-        if not self._exists():
+        if not self.exists():
             others = self.place.others()
-            if not self._exists():  # else another writer has created it meanwhile
+            if not self.exists():  # else another writer has created it meanwhile
                 if others:
                     raise ArchiveError(
                         f"{self.location} holds something other than an archive: {', '.join(others[:3])}. "
@@ -224,7 +224,8 @@ class ArchiveTable:
             raise_if_key_not_exists=False,
         )
 
-    def _exists(self) -> bool:
+    def exists(self) -> bool:
+        """Check whether an archive, or another Delta table, is there."""
         return DeltaTable.is_deltatable(self._root, self._storage_options)
 
 

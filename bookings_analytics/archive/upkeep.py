@@ -138,7 +138,12 @@ class ArchiveUpkeep(ArchiveSummaries):
             >>> ba.Archive(tempfile.mkdtemp()).check()
             <ArchiveCheck: 0 files, nothing wrong>
         """
-        return check(self._table, self._until())
+        found = [check(table, self._until()) for table in self._tables]
+        return ArchiveCheck(
+            sum(each.n_files for each in found),
+            sum(each.n_without_checksum for each in found),
+            tuple(problem for each in found for problem in each.problems),
+        )
 
     def compact(self) -> None:
         """Merge many small files, and remove what they replace after a day: reading gets faster.
