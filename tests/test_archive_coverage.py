@@ -77,7 +77,7 @@ def test_it_counts_what_a_reading_one_by_one_does(
         ]
     )
     everybody = set.union(*cohorts.values())
-    groups = sorted(cohorts.items()) if "cohort" in by else [(None, everybody)]
+    groups = list(cohorts.items()) if "cohort" in by else [(None, everybody)]
     expected = []
     for name, members in groups:
         days: list[date | None] = [*days_of(fetched, members)] or [None] if "day" in by else [None]
@@ -99,3 +99,12 @@ def test_without_a_list_it_counts_whoever_was_asked(by: list[str], fetched: list
     ]
     found = coverage(by_customer(rows), None, by)
     assert found.rows(named=True) == [pytest.approx(each) for each in expected]
+
+
+def test_cohorts_are_in_the_order_of_the_list() -> None:
+    listed = pl.DataFrame(
+        {"customer_id": CUSTOMERS, "cohort": ["trial", "regulars", "new"], "studio": "mitte"}, schema=schema.COHORTS
+    )
+    rows = [fetch("mitte", customer, "ok", at(1), 0) for customer in CUSTOMERS]
+    counted = coverage(by_customer(rows), listed, ["cohort", "day"])
+    assert counted["cohort"].to_list() == ["trial", "regulars", "new"]

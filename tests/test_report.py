@@ -23,7 +23,8 @@ from bookings_analytics.cli.demo_data import late_cohorts, late_world, look
 from bookings_analytics.metrics.measured import MEASURING
 from bookings_analytics.report import Request
 from bookings_analytics.report.material import read
-from bookings_analytics.report.numbers import Change, Number, six_numbers
+from bookings_analytics.report.number import Change, Number
+from bookings_analytics.report.numbers import six_numbers
 from bookings_analytics.report.request import check
 from bookings_analytics.report.summary import _number
 from bookings_analytics.results import FetchResult

@@ -8,7 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from bookings_analytics import schema
-from bookings_analytics.metrics.engines import aggregate, lazy, merge, ordered
+from bookings_analytics.metrics.engines import aggregate, lazy, merge
 from bookings_analytics.metrics.groups import MEMBERS, read_groups
 from bookings_analytics.schema import CUSTOMER_KEY
 
@@ -54,7 +54,7 @@ def coverage(
     totals = merge(groups.by, totals, lazy(_medians(pl.concat(gaps), groups.by)))
     if cohorts is not None:
         totals = totals.with_columns(n_customers=nw.col(MEMBERS))
-    return ordered(totals, groups.by, columns).collect("polars").to_polars()
+    return groups.ordered(totals, columns).collect("polars").to_polars()
 
 
 def _counts(asked: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:

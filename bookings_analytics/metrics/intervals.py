@@ -10,6 +10,7 @@ Every intermediate value is a column of its own step: nested expressions make th
 
 from __future__ import annotations
 
+from functools import cache
 from math import cos, log, pi, prod, sin, sqrt, tan
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -188,6 +189,7 @@ def t(effective: str) -> str:
     return f"_t({effective})"
 
 
+@cache
 def student_t(confidence: float, df: int) -> float:
     """Compute t with P(|T| ≤ t) = confidence for a Student's T with a whole number of degrees of freedom, from 2.
 

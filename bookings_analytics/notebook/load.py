@@ -12,9 +12,7 @@ import polars as pl
 from bookings_analytics import schema
 from bookings_analytics.archive import Archive
 from bookings_analytics.cohorts import read_cohorts, read_titles
-from bookings_analytics.demo import serve
 from bookings_analytics.errors import ConfigurationError
-from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.notebook.renderer import setup
 from bookings_analytics.studios import API_KEY_VARIABLE, Studio
@@ -125,6 +123,9 @@ def load(
     if not archive_path:
         if first or last:
             raise ConfigurationError("since and until choose class days of an archive: set archive_path as well.")
+        from bookings_analytics.demo import serve  # noqa: PLC0415 - a server and a client: slow, no archive needs them
+        from bookings_analytics.fetch import fetch_bookings  # noqa: PLC0415 - likewise
+
         studio = (
             Studio(studio_name, base_url=base_url, api_key=os.environ.get(API_KEY_VARIABLE)) if base_url else serve()
         )

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from bookings_analytics.errors import ConfigurationError
-from bookings_analytics.fetch import fetch_bookings
 from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.metrics.outcomes import classify
 from bookings_analytics.metrics.small_groups import suppress_small
+from bookings_analytics.metrics.visits import visits
+from bookings_analytics.metrics.waitlist import waitlist_conversion
 from bookings_analytics.report.period import Period, Weeks, choose
 from bookings_analytics.report.request import hours_of
 from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE, Studio
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
     from narwhals.typing import IntoFrame
@@ -29,7 +32,13 @@ if TYPE_CHECKING:
     from bookings_analytics.report.request import Checked, Request
     from bookings_analytics.studios import ClassHours
 
-_SIZE = "n_customers"
+_SIZE: Final = "n_customers"
+_WEEK: Final = timedelta(days=7)
+_MOST_WEEKS: Final = 13  # that are shown one by one: a quarter of a year
+_MORE: Final[dict[Callable[..., Any], tuple[str, ...]]] = {  # what a function of rates takes besides the list
+    visits: ("fetches",),
+    waitlist_conversion: ("fetches", "timezone"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Material:
     hours: ClassHours | None = None
     fewer_than: int | None = None
     with_customers: bool = False
+    _computed: dict[tuple[object, ...], pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def timezone(self) -> str | dict[str, str] | None:
@@ -81,6 +91,33 @@ class Material:
     def per_group(self) -> str | None:
         """The column to group by; None where all customers are in one group."""
         return self.by[0] if self.by else None
+
+    def rates(self, function: Callable[..., Any], *by: str, of: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Compute rates of the list, and return them as they may be shown; the same again are not computed again.
+
+        Args:
+            function: A function of rates.
+            *by: The columns to group by.
+            of: Outcomes that live as long as the material; None: those of the period.
+        """
+        rows = self.outcomes if of is None else of
+        key = (function, by, id(rows))
+        if key not in self._computed:
+            more = {name: getattr(self, name) for name in _MORE.get(function, ())}
+            self._computed[key] = self.shown(function(rows, self.listed, by=by, **more), by, of=rows)
+        return self._computed[key]
+
+    @cached_property
+    def recent(self) -> tuple[list[date], pl.DataFrame]:
+        """The Mondays of the last complete weeks up to the end of the period, and what became of their bookings."""
+        if self.weeks.first is None or self.weeks.last is None:
+            return [], self.everything.clear()
+        end = self.weeks.last if self.period.last is None else min(self.weeks.last, self.period.last)
+        n = (end - self.weeks.first) // _WEEK + 1
+        mondays = [self.weeks.first + i * _WEEK for i in range(n)][-max(_MOST_WEEKS, self.period.weeks) :]
+        if not mondays:
+            return [], self.everything.clear()
+        return mondays, self.everything.filter(pl.col("week").is_between(mondays[0], mondays[-1]))
 
     def shown(self, rates: IntoFrame, by: Sequence[str] = (), *, of: pl.DataFrame | None = None) -> pl.DataFrame:
         """Return a frame of rates as it may be shown: without the groups of too few customers.
@@ -131,6 +168,8 @@ def read(request: Request, checked: Checked) -> Material:
         "with_customers": request.with_customers,
     }
     if checked.archive is None:
+        from bookings_analytics.fetch import fetch_bookings  # noqa: PLC0415 - a client: slow, no archive needs it
+
         studio = Studio(
             request.studio, base_url=os.environ.get(BASE_URL_VARIABLE), api_key=os.environ.get(API_KEY_VARIABLE)
         )

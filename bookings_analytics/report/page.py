@@ -8,6 +8,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+import mistune
 import vl_convert
 
 from bookings_analytics.report.look import DRAW, STYLE
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from bookings_analytics.report.parts import Part, Question
 
+_MARKDOWN: Final = mistune.create_markdown(escape=True)
 _EMBED: Final = {"renderer": "svg", "theme": None, "actions": {"source": False, "compiled": False, "editor": False}}
 _TALL: Final = 400  # pixels: a picture of more gets more of a printed page, so that its letters can be read
 _SHORT: Final = 8  # rows: such a table stays on one page
@@ -75,10 +77,7 @@ def prose(markdown: str) -> str:
     Args:
         markdown: The text.
     """
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath  # noqa: PLC0415 - slow to import
-
-    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
-    return str(MarkdownWithMath(renderer=renderer).render(markdown)).strip()
+    return str(_MARKDOWN(markdown)).strip()
 
 
 def _part(part: Part, *, level: int) -> str:

@@ -11,7 +11,7 @@ from bookings_analytics.metrics.comparisons import compare
 from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.rates import no_shows
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
-from bookings_analytics.report.numbers import looked_at
+from bookings_analytics.report.looks import looked_at
 from bookings_analytics.schema import FEW_CUSTOMERS, RATES, WAIT_OUTCOME
 from bookings_analytics.wording import SPELLED_OUT, counted, days, in_markdown, interval, label, noun, percent, span
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bookings_analytics.report.material import Material
-    from bookings_analytics.report.numbers import Number
+    from bookings_analytics.report.number import Number
 
 _RECORDED: Final = 0.95  # of the seats: below it, who was noted may not be who came
 _FAILED: Final = 0.5  # of the customers due: a night that read fewer failed
@@ -40,7 +40,7 @@ def _of_changes(m: Material, numbers: Sequence[Number]) -> str:
     """Name what changed by more than chance."""
     tested = [number for number in numbers if number.change is not None and number.key != "coverage"]
     if not tested:
-        rows = m.shown(no_shows(m.outcomes, m.listed)).rows(named=True)
+        rows = m.rates(no_shows).rows(named=True)
         if not rows or rows[0]["no_show_rate"] is None:
             return "Of no seat is it known whether somebody came."
         seats = rows[0]["n_attended"] + rows[0]["n_no_show"]
@@ -59,7 +59,7 @@ def _of_changes(m: Material, numbers: Sequence[Number]) -> str:
 def _of_groups(m: Material) -> str:
     """Name the groups, or the classes, whose no-show rate stands out."""
     if m.by:
-        rates = {row[m.by[0]]: row for row in m.shown(no_shows(m.outcomes, m.listed, by=m.by), m.by).rows(named=True)}
+        rates = {row[m.by[0]]: row for row in m.rates(no_shows, *m.by).rows(named=True)}
         found = compare(m.outcomes, "no_show_rate", cohorts=m.listed, by=m.by, simultaneous=True)
         rows = m.shown(found, m.by).rows(named=True)
         apart = [
@@ -76,7 +76,7 @@ def _of_groups(m: Material) -> str:
             more = f" and {len(apart) - SPELLED_OUT} more" if len(apart) > SPELLED_OUT else ""
             theirs = f"{percent(rows[0]['baseline_value'])} no-shows of *{baseline}*"
             return f"Against the {theirs}, these {groups} differ by more than chance: **{each}{more}**."
-    funnel = m.shown(no_show_funnel(m.outcomes, m.listed, by="class_id"), ["class_id"])
+    funnel = m.rates(no_show_funnel, "class_id")
     outside = funnel.filter(~pl.col("position").is_in(["within"]))
     if outside.is_empty():
         return "**No class stands out** from the others in no-shows by more than chance."
@@ -93,8 +93,8 @@ def _holds_zero(row: Mapping[str, Any]) -> bool:
 
 def _of_waits(m: Material) -> str:
     """Write how many seats stayed empty while somebody waited."""
-    rows = m.shown(seats_lost_while_waiting(m.outcomes, m.listed)).rows(named=True)
-    waits = m.shown(waitlist_conversion(m.outcomes, m.listed)).rows(named=True)
+    rows = m.rates(seats_lost_while_waiting).rows(named=True)
+    waits = m.rates(waitlist_conversion).rows(named=True)
     waited = any(waits[0][f"n_{kind}"] for kind in WAIT_OUTCOME.categories) if waits else False
     ended = any(waits[0][f"n_{kind}"] for kind in ("converted", "lapsed", "withdrawn")) if waits else False
     if not rows or not rows[0]["n_slots"]:
@@ -145,7 +145,7 @@ def _runs(found: Sequence[date]) -> str:
 
 
 def _of_attendance(m: Material) -> Iterator[str]:
-    rows = m.shown(no_shows(m.outcomes, m.listed)).rows(named=True)
+    rows = m.rates(no_shows).rows(named=True)
     if rows and rows[0]["recorded_share"] is not None and rows[0]["recorded_share"] < _RECORDED:
         row = rows[0]
         between = span(row["no_show_rate_bounds_low"], row["no_show_rate_bounds_high"]).replace(" to ", " and ")
@@ -175,7 +175,7 @@ def _of_looks(m: Material) -> Iterator[str]:
     if m.days is None:
         yield "One look shows no conversions, days or weeks: an archive of nightly looks does."
         return
-    rows = m.shown(waitlist_conversion(m.outcomes, m.listed, fetches=m.fetches, timezone=m.timezone)).rows(named=True)
+    rows = m.rates(waitlist_conversion).rows(named=True)
     if rows and rows[0]["conversion_rate"] is not None and (rows[0]["looks_per_day"] or 0) < _LOOKS:
         at = f", at {rows[0]['fetch_hours']} o'clock" if rows[0]["fetch_hours"] else ""
         yield (

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from bookings_analytics.report.numbers import six_numbers, sparkline
+from bookings_analytics.report.number import sparkline
+from bookings_analytics.report.numbers import six_numbers
 from bookings_analytics.report.page import document, prose, section
 from bookings_analytics.report.said import cautions, findings
 from bookings_analytics.schema import CUSTOMER_KEY
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bookings_analytics.report.material import Material
-    from bookings_analytics.report.numbers import Change, Number
+    from bookings_analytics.report.number import Change, Number
     from bookings_analytics.report.parts import Question
 
 _ARROWS = {"up": "\N{BLACK UP-POINTING TRIANGLE} ", "down": "\N{BLACK DOWN-POINTING TRIANGLE} ", "none": ""}

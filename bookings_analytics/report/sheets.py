@@ -1,0 +1,58 @@
+"""The tables of a report: some columns of a frame, with the days and the base on top."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bookings_analytics.notebook.tables import table
+from bookings_analytics.report.parts import Sheet
+from bookings_analytics.wording import noun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
+    from bookings_analytics.report.material import Material
+
+
+def sheet(
+    m: Material,
+    rates: pl.DataFrame,
+    title: str,
+    columns: list[str],
+    *,
+    called: Mapping[str, str] | None = None,
+    when: str | None = None,
+) -> Sheet:
+    """Make a table of some columns, with the groups before them, the days on top, and headings of its own.
+
+    Args:
+        m: What the report is made of.
+        rates: A frame of rates.
+        title: What it shows, without the groups.
+        columns: The columns, or patterns of their names.
+        called: Headings that are called otherwise here.
+        when: The days that it speaks of; None: those of the frame, or the period.
+    """
+    by = [name for name in rates.columns if name in {*m.by, "class_id", "weekday", "customer_id"}]
+    period = [name for name in ("first_day", "last_day") if name in rates.columns]
+    per = f", by {' and '.join(noun(name, 1) for name in by)}" if by else ""
+    chosen = rates.select(*by, *columns, *period)
+    made = table(chosen, names=m.titles, title=title + per)
+    of_all = table(rates, names=m.titles).sheet.lines[-1:]
+    base = made.sheet.lines[-1:] if len(made.sheet.lines) > bool(period) else of_all
+    own = made.sheet.lines[:1] if period else [f"{m.period.text}."] if m.period.text else []
+    lines = [*([f"{when}."] if when else own), *base]
+    new = called or {}
+    columns_ = [replace(column, heading=new.get(column.heading, column.heading)) for column in made.sheet.columns]
+    return Sheet(
+        title + per,
+        replace(
+            made,
+            texts=made.texts.rename(new, strict=False),
+            numbers=tuple(new.get(name, name) for name in made.numbers),
+            sheet=replace(made.sheet, lines=lines, columns=columns_),
+        ),
+    )
