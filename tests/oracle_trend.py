@@ -19,10 +19,8 @@ def numpy_trend(y: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> dict[
         return {"weeks": number, "center": p}
     sigma = np.sqrt(p * (1 - p) / trials)
     z = (hits / trials - p) / sigma
-    sd = max(1, np.abs(np.diff(z)).mean() / 1.128) * sigma
-    skewness = (1 - 2 * p) * sd / (p * (1 - p))  # of a binomial proportion whose standard deviation is sd
-    shift = np.clip((3**2 - 1) / 6 * skewness, -1, 1)
-    low, high = np.clip(p + (shift - 3) * sd, 0, 1), np.clip(p + (shift + 3) * sd, 0, 1)
+    half = 3 * max(1, np.abs(np.diff(z)).mean() / 1.128) * sigma
+    low, high = np.clip(p - half, 0, 1), np.clip(p + half, 0, 1)
     side = np.sign(np.round(hits / trials - p, 12))
     signals = ["within"] * weeks
     off = np.flatnonzero(side)

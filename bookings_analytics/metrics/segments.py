@@ -3,19 +3,16 @@
 A process behavior chart: limits around the rate of a segment of weeks, as wide as the weeks themselves scatter, and a
 straight line through them with the interval of its slope. With y and n the hits and trials of a week, p = Σy/Σn::
 
-    s = √(p(1-p)/n)    z = (y/n - p)/s    w = max(1, mean|z - z of the week before| / 1.128)
-    limits p ± 3ws + c     c = 4/3 (1 - 2p) w²/n, of either sign at most ws
+    s = √(p(1-p)/n)    z = (y/n - p)/s    w = max(1, mean|z - z of the week before| / 1.128)    limits p ± 3ws
     u = t - Σnt/Σn     slope b = Σuy / Σnu²    E_it = u (y_it - p n_it) of customer i in week t
     V = V_c + max(0, V_w - V_cw)    V_c = m/(m-1) Σ_i(Σ_t E_it)²    V_w = T/(T-2) Σ_t(Σ_i E_it)²    V_cw = Σ E_it²
     interval  b ± t with T - 2 degrees of freedom · √V / Σnu²
 
 Limits: Laney's p' chart (Quality Engineering 14, 2002; Mohammed & Laney, Quality and Safety in Health Care 15, 2006),
-never narrower than those of independent trials, which is this package's own floor. c moves both limits toward the long
-tail of a rate that is not a half (Winterbottom, Quality and Reliability Engineering International 9, 1993, from the
-expansion of Cornish & Fisher, with trials counted as n/w²): without it, nearly all false alarms are weeks above the
-upper limit of a small rate. Slope: clusters both ways, customers and weeks (Cameron, Gelbach & Miller, Journal of
-Business & Economic Statistics 29, 2011). Two rules alone: a week beyond the limits, and nine on one side of the center
-(Anhøj & Wentzel-Larsen, BMC Medical Research Methodology 18, 2018, on what more rules cost).
+never narrower than those of independent trials, which is this package's own floor. Slope: clusters both ways, customers
+and weeks (Cameron, Gelbach & Miller, Journal of Business & Economic Statistics 29, 2011). Two rules alone: a week
+beyond the limits, and nine on one side of the center (Anhøj & Wentzel-Larsen, BMC Medical Research Methodology 18,
+2018, on what more rules cost).
 """
 
 from __future__ import annotations
@@ -32,7 +29,6 @@ LEAST_HITS: Final = 5  # a week, on average, of hits and of misses
 RUN: Final = 9  # weeks in a row on one side of the center
 LEAST_WEEKS_FOR_RUNS: Final = 20
 _WIDTH: Final = 3.0  # of the limits, in standard deviations
-_SKEW: Final = (_WIDTH**2 - 1) / 6  # of Cornish & Fisher, at that width
 _MOVING_RANGE: Final = 1.128  # the mean range of two draws from a normal distribution, in standard deviations
 WEEK_KEY: Final = ("_group", "week")
 SEGMENT_KEY: Final = ("_group", "segment")
@@ -68,21 +64,15 @@ def judged(weeks: pl.DataFrame, cells: pl.DataFrame, confidence: float) -> tuple
 
 
 def _limits(weeks: pl.DataFrame) -> pl.DataFrame:
-    """Add the limits: as wide as the weeks of a segment scatter, and farther away on the side of the long tail."""
+    """Add the limits, as wide as the weeks of a segment scatter."""
     p, n = pl.col("center"), pl.col("_n")
     moving_range = (pl.col("_z") - pl.col("_z").shift().over(SEGMENT_KEY)).abs().mean().over(SEGMENT_KEY)
-    scatter = pl.max_horizontal(pl.lit(1.0), moving_range / _MOVING_RANGE)
-    sd, shift = pl.col("_sd"), pl.col("_shift")
+    half = _WIDTH * pl.max_horizontal(pl.lit(1.0), moving_range / _MOVING_RANGE) * pl.col("_sigma")
     return (
         weeks.with_columns(_sigma=(p * (1 - p) / n).sqrt())
         .with_columns(_z=(pl.col("_y") / n - p) / pl.col("_sigma"))
-        .with_columns(_scatter=scatter)
-        .with_columns(_sd=pl.col("_scatter") * pl.col("_sigma"))
-        .with_columns(_shift=(_SKEW * (1 - 2 * p) * pl.col("_scatter") ** 2 / n).clip(-sd, sd))
-        .with_columns(
-            limit_low=(p + shift - _WIDTH * sd).clip(0, 1),
-            limit_high=(p + shift + _WIDTH * sd).clip(0, 1),
-        )
+        .with_columns(_half=half)
+        .with_columns(limit_low=(p - pl.col("_half")).clip(0, 1), limit_high=(p + pl.col("_half")).clip(0, 1))
     )
 
 

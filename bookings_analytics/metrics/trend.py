@@ -48,8 +48,8 @@ def trend(
     segment is judged from 12 weeks on, with at least 5 hits and 5 misses a week on average. A signal is a week beyond
     the limits or, from 20 weeks on, one of nine in a row on one side of the center. Where nothing changes, up to 3 % of
     12 weeks, 8 % of 26 and 23 % of 52 show one. More do where customers come and go (a twentieth of them a week: up to
-    18 % of 26 weeks and half of 52): at most 26 weeks a segment are advised. The interval of a slope leaves out zero in
-    at most 7 %.
+    18 % of 26 weeks and half of 52) or days are very moody and hits rare (up to 12 % and 30 %): at most 26 weeks a
+    segment are advised. The interval of a slope leaves out zero in at most 7 %.
 
     Args:
         outcomes: One row per studio, customer and class slot, with class days: OUTCOMES of
