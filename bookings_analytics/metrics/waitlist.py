@@ -174,20 +174,25 @@ def seats_lost_while_waiting(
     bookings, groups = read_groups(
         outcomes, cohorts, by, result=SEATS_LOST_WHILE_WAITING, counting=nw.col("class_slot_status") == "COMPLETED"
     )
-    counts = {
-        "_no_show": count(nw.col("outcome") == "no_show"),
-        "_lapsed": count(nw.col("wait_outcome") == "lapsed"),
-        "_completed": count(nw.col("class_slot_status") == "COMPLETED"),
-    }
-    slots = aggregate(groups.attach(bookings), _each(SLOT_KEY, groups.by), counts)
+    completed, no_show, lapsed = (
+        nw.col("class_slot_status") == "COMPLETED",
+        nw.col("outcome") == "no_show",
+        nw.col("wait_outcome") == "lapsed",
+    )
+    here = tuple(dict.fromkeys((*CUSTOMER_KEY, *SLOT_KEY, *groups.own)))  # a join copies every column it is given
+    seats = bookings.filter(no_show | lapsed).select(*dict.fromkeys((*here, "outcome", "wait_outcome")))
+    counts = {"_no_show": count(no_show), "_lapsed": count(lapsed)}
+    slots = aggregate(groups.attach(seats), _each(SLOT_KEY, groups.by), counts)
+    held = groups.attach(bookings.filter(completed).select(*here)).with_columns(_slot=nw.col("class_slot_id"))
+    slots_held = aggregate(held, _each(("studio",), groups.by), {"_held": nw.col("_slot").n_unique()})
+    there = nw.when(completed).then(1).otherwise(0).max()
+    customers = aggregate(bookings, _each(CUSTOMER_KEY, groups.own), {"_there": there})
     sums = {
         "n_seats": nw.min_horizontal("_no_show", "_lapsed").sum(),
-        "n_slots": count(nw.col("_completed") > 0),
+        "n_slots": nw.col("_held").sum(),
+        "n_customers": count(nw.col("_there") > 0),
     }
-    completed = nw.when(nw.col("class_slot_status") == "COMPLETED").then(1).otherwise(0)
-    customers = aggregate(bookings, _each(CUSTOMER_KEY, groups.own), {"_there": completed.max()})
-    sums["n_customers"] = count(nw.col("_there") > 0)
-    rows = nw.concat([slots, groups.attach(customers)], how="diagonal")
+    rows = nw.concat([slots, slots_held, groups.attach(customers)], how="diagonal")
     return like(outcomes, groups.result(groups.totals(rows, sums), SEATS_LOST_WHILE_WAITING))
 
 
