@@ -50,7 +50,7 @@ def correlation(within: ArrayLike, unit: ArrayLike, y: ArrayLike, n: ArrayLike) 
         above += len(of_class) / (len(of_class) - 1) * np.sum((y_s - p * n_s) ** 2)
         spread += p * (1 - p) * np.sum(n_s**2)
         below += n_s.sum() * p * (1 - p)
-        pairs += int(np.sum(n_s >= 2)) if 0 < p < 1 else 0
+        pairs += int(np.sum(n_s >= 2))
     if below == 0 or spread / below <= 1 or pairs < 10:
         return 0.0
     return float(max(0, (above / below - 1) / (spread / below - 1)))

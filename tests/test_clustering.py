@@ -162,6 +162,23 @@ def test_a_studio_with_too_few_slots_has_no_correlation_and_others_keep_theirs()
     assert_frame_equal(alone, by_studio.head(1), rel_tol=1e-12)
 
 
+def test_one_slot_that_all_missed_says_how_alike_seats_are_though_no_other_class_was_missed(engine: Engine) -> None:
+    """Six classes of four slots: without the classes that nobody missed, four slots would be too few to tell."""
+    seats = pl.DataFrame({"class_slot_id": range(24)}).join(pl.DataFrame({"customer_id": range(20)}), how="cross")
+    missed = pl.col("class_slot_id") == 5
+    outcomes = seats.with_columns(
+        studio=pl.lit("mitte"),
+        class_id=pl.col("class_slot_id") % 6,
+        outcome=pl.when(missed).then(pl.lit("no_show")).otherwise(pl.lit("attended")),
+    )
+    table = engine.polars(no_shows(engine.frame(outcomes), by="class_id"))
+    assert min(table["slot_correlation"].to_list()) > 0.9
+    high = table["no_show_rate_ci_high"].to_list()
+    assert min(high) > 0.1  # a class that nobody missed shares the risk of such an evening
+    too_few = engine.polars(no_shows(engine.frame(outcomes.filter(pl.col("class_slot_id") < 9)), by="class_id"))
+    assert too_few["slot_correlation"].to_list() == [0.0] * 6
+
+
 @pytest.mark.parametrize("missing", ["class_id", "class_slot_id"])
 def test_without_slots_in_the_frame_nothing_is_said_of_them(engine: Engine, missing: str) -> None:
     outcomes = OUTCOMES.drop(missing, "class_day", "weekday")

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from engines import ENGINES, Engine
+from visiting import Visiting, holds_zero
 
 from bookings_analytics.metrics.before_after import before_after
 from bookings_analytics.metrics.comparisons import compare
@@ -273,3 +274,22 @@ def test_a_list_that_grows_is_no_rise_of_visits() -> None:
     assert told.select("baseline_value", "value", "difference", "baseline_n", "n").row(0) == (2, 2, 0, 40, 80)
     untold = before_after(outcomes, "attended_per_week", listed, change=change, weeks=4)
     assert untold.select("baseline_value", "value").row(0) == (1, 2)
+
+
+@pytest.mark.parametrize("habit", ["all alike", "geometric", "half never come"])
+def test_of_two_periods_in_which_nothing_changes_as_few_seem_to_differ_as_the_confidence_says(habit: str) -> None:
+    visiting = Visiting(habit, customers=30, weeks=8)
+    outcomes, listed = visiting.draw(300, seed=11)
+    periods = before_after(outcomes, "booked_per_week", listed, change=visiting.change(), weeks=4, by="cohort")
+    assert periods.height == 300
+    assert 0.93 <= holds_zero(periods) <= 0.99
+
+
+def test_of_lists_that_share_customers_as_few_seem_to_differ_as_the_confidence_says() -> None:
+    """Twenty pairs of lists, of which at most two may stand out by chance."""
+    pairs = [Visiting("geometric", customers=100, weeks=4).two_lists(0.9, seed) for seed in range(20)]
+    compared = pl.concat(
+        compare(rows, "booked_per_week", baseline="first", cohorts=lists, by="cohort") for rows, lists in pairs
+    )
+    assert holds_zero(compared) >= 0.9
+    assert compared["n_shared_customers"].to_list() == [90] * 20

@@ -42,6 +42,26 @@ class Visiting(NamedTuple):
         outcomes = pl.DataFrame({"customer_id": customer, "week": mondays, "outcome": "attended"})
         first_and_last = pl.DataFrame({"customer_id": -1, "week": ends, "outcome": "canceled"})
         outcomes = pl.concat([outcomes.cast(first_and_last.schema), first_and_last])
+        outcomes = outcomes.with_columns(class_day="week", class_slot_id=pl.int_range(pl.len()), class_id=1)
         listed = pl.DataFrame({"customer_id": np.arange(own.size), "cohort": np.arange(own.size) // self.customers})
         studio = pl.lit("mitte").alias("studio")
         return outcomes.with_columns(studio, week_complete=True), listed.with_columns(studio)
+
+    def two_lists(self, shared: float, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Make dated outcomes, and two lists of customers that have this share of them in common."""
+        shift = round(self.customers * (1 - shared))
+        outcomes, _ = self._replace(customers=self.customers + shift).draw(1, seed)
+        listed = pl.concat(
+            pl.DataFrame({"customer_id": range(start, start + self.customers), "cohort": cohort})
+            for start, cohort in ((0, "first"), (shift, "second"))
+        )
+        return outcomes, listed
+
+    def change(self) -> date:
+        """Return the Monday in the middle of the weeks."""
+        return date(2026, 3, 2) + timedelta(weeks=self.weeks // 2)
+
+
+def holds_zero(differences: pl.DataFrame) -> float:
+    """Compute the share of intervals of a difference that hold 0."""
+    return float(differences.select(pl.lit(0).is_between("difference_ci_low", "difference_ci_high").mean()).item())

@@ -60,9 +60,11 @@ def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: 
 
     Over the classes with S ≥ 2 slots that have trials, with y hits of n trials in a slot and p = Y/N in its class:
     D = Σ S/(S-1) Σ(y - pn)² / Σ N p(1-p), B = Σ p(1-p) Σn² / Σ N p(1-p), correlation = (D - 1)/(B - 1), at least 0; 0
-    also where fewer than `LEAST_UNITS` units have two trials (in classes with 0 < p < 1). This solves
-    deff = 1 + (B - 1)·correlation (Kish, Survey Sampling, 1965; Cochran 1977, chapter 11) with the design effect of
-    Rao & Scott (Biometrics 48, 1992).
+    also where fewer than `LEAST_UNITS` units have two trials. This solves deff = 1 + (B - 1)·correlation (Kish, Survey
+    Sampling, 1965; Cochran 1977, chapter 11) with the design effect of Rao & Scott (Biometrics 48, 1992).
+
+    Units of classes without a hit (or a miss) count among the `LEAST_UNITS`: where hits are rare and come together,
+    most classes have none, and it is just there that the few slots with hits say how alike seats are.
 
     Args:
         rows: All rows of the outcomes, whatever is asked about.
@@ -109,7 +111,7 @@ def _pooled(m: Measure) -> dict[str, nw.Expr]:
         m("D sum"): several.then(nw.col(m("spread")) * units / (units - 1)).otherwise(0.0),
         m("B sum"): several.then(pq * nw.col(product_of(m.n, m.n))).otherwise(0.0),
         m("binomial"): several.then(pq * nw.col(m.n)).otherwise(0.0),
-        m("pairs"): nw.when((units > 1) & (pq > 0)).then(nw.col(_pairs(m.n))).otherwise(0),
+        m("pairs"): several.then(nw.col(_pairs(m.n))).otherwise(0),
     }
 
 
