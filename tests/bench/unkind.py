@@ -154,6 +154,7 @@ def differences(studios: int) -> None:
     print_grid(
         "Two cohorts that share customers and slots: the share of intervals of the difference that hold 0", shared_by
     )
+    every = {f"two cohorts, {cell}": share for cell, share in shared_by.items()}
     for title, kind in (
         ("Two classes of the same customers", "class_id"),
         ("Two periods of the same customers", "week"),
@@ -167,6 +168,8 @@ def differences(studios: int) -> None:
             rows = pl.concat(compared(mood.draw(1, seed).drop("cohort"), kind) for seed in seeds)
             cells[name(mood)] = zero(rows)
         print_grid(title, cells)
+        every |= {f"{title}, {cell}": share for cell, share in cells.items()}
+    print_grid("All these differences together", every)
 
 
 def compared(outcomes: pl.DataFrame, kind: str) -> pl.DataFrame:
