@@ -170,7 +170,7 @@ QUESTIONS: dict[str, Callable[[Frames], Any]] = {
     "customers": lambda on: ba.customers(on.outcomes, on.cohorts),
     "trend": lambda on: ba.trend(on.outcomes, "no_show_rate", on.cohorts, by="cohort"),
 }
-IN_POLARS_ONLY = {"class_days", "class_fill", "waitlist_chances"}
+IN_POLARS_ONLY = {"class_days", "class_fill", "pseudonymize", "suppress_small", "waitlist_chances"}
 KEYS = (*PLACE_KEY, "cohort", "class_id", "week", "outcome", "days_before")
 
 
