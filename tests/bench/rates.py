@@ -297,7 +297,7 @@ def slot_term(sums: Sums, y: str, n: str) -> tuple[Any, Any]:
         .agg(
             d=(around * many / (many - 1)).sum() / (c(n) * p * (1 - p)).sum() - 1,
             b=(p * (1 - p) * c(f"{n}*{n}")).sum() / (c(n) * p * (1 - p)).sum() - 1,
-            paired=c(f"{n}_paired").filter((p > 0) & (p < 1)).sum(),
+            paired=c(f"{n}_paired").sum(),
         )
     )
     there = (c("b") > 0) & (c("paired") >= LEAST_SLOTS)
