@@ -60,25 +60,6 @@ SLOW = (
 )
 
 
-# The files that take longest, in the order in which they start: one that started last would leave the other core idle.
-LONGEST = tuple(
-    f"tests/test_{name}.py::"
-    for name in (
-        *("spark", "browser", "report_browser", "archive_writers", "rates", "report", "erasure", "scheduled_fetch"),
-        *(
-            "archive_outcomes",
-            "truth",
-            "comparisons",
-            "class_days",
-            "every_rate",
-            "cancellations",
-            "demo_data",
-            "trend",
-        ),
-    )
-)
-
-
 class FramesAsBefore:
     """Undoes after every test, the package's examples included, how a notebook wants frames shown."""
 
@@ -96,9 +77,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW) or "DuckDB" in item.nodeid:
             item.add_marker(pytest.mark.slow)
-    items.sort(
-        key=lambda item: next((i for i, file in enumerate(LONGEST) if item.nodeid.startswith(file)), len(LONGEST))
-    )
 
 
 @pytest.fixture(autouse=True)
