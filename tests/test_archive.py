@@ -341,10 +341,10 @@ def test_coverage_by_hand(archive: Archive) -> None:
     )
     coverage = archive.coverage(listed, by="cohort")
     assert coverage.schema == {"cohort": pl.String, **schema.COVERAGE}
-    assert coverage.rows() == [
+    assert coverage.rows() == [  # in the list's order
+        ("old", 2, 2, 7, 198.0, 420.0, 2),
         ("new", 2, 1, 4, 48.0, 348.0, 1),
         ("none", 1, 0, 1, None, None, 0),
-        ("old", 2, 2, 7, 198.0, 420.0, 2),
     ]
     assert archive.coverage(listed).rows() == [(4, 2, 8, 198.0, 420.0, 2)]
 
