@@ -92,6 +92,16 @@ def studio() -> Iterator[demo.DemoStudio]:
 
 
 @pytest.fixture(scope="module")
+def members() -> pl.DataFrame:
+    """List nine customers of the demo studio whose bookings can be read."""
+    with demo.serve(limit=None) as studio:
+        people = studio.world.people
+        return studio.cohorts.filter(
+            pl.col("customer_id").is_in([c for c in people if people[c].access == "open"])
+        ).head(9)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - few tests need it
 

@@ -7,8 +7,6 @@ import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-import pytest
 from typer.testing import CliRunner
 
 import bookings_analytics as ba
@@ -21,14 +19,8 @@ from bookings_analytics.studios import ClassHours
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def members() -> pl.DataFrame:
-    with demo.serve(limit=None) as studio:
-        people = studio.world.people
-        return studio.cohorts.filter(
-            pl.col("customer_id").is_in([c for c in people if people[c].access == "open"])
-        ).head(9)
+    import polars as pl
+    import pytest
 
 
 def fetched(

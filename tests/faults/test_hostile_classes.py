@@ -10,7 +10,6 @@ import warnings
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import polars as pl
 import pytest
 
 import bookings_analytics as ba
@@ -22,6 +21,8 @@ from bookings_analytics.studios import ClassHours
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import polars as pl
 
 Fault = dict[str, Any]
 Endpoint = Literal["classes", "slots"]
@@ -84,15 +85,6 @@ class Without(NamedTuple):
     members: pl.DataFrame
     ending: Exit
     bookings: pl.DataFrame
-
-
-@pytest.fixture(scope="module")
-def members() -> pl.DataFrame:
-    with demo.serve(limit=None) as studio:
-        people = studio.world.people
-        return studio.cohorts.filter(
-            pl.col("customer_id").is_in([c for c in people if people[c].access == "open"])
-        ).head(4)
 
 
 def fetched(
