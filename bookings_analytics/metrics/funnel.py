@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
+from bookings_analytics.metrics.counts import NO_SHOW, counts_of
 from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dispersion
 from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
 from bookings_analytics.metrics.groups import Groups, read_groups
 from bookings_analytics.metrics.intervals import quantile, share
-from bookings_analytics.metrics.rates import NO_SHOW, counts_of
 from bookings_analytics.metrics.weeks import HELD
 from bookings_analytics.schema import CUSTOMER_KEY, NO_SHOW_FUNNEL, POSITION, SLOT_KEY
 

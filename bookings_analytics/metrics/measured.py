@@ -13,11 +13,11 @@ import narwhals as nw
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.metrics.clustering import LEVELS, Level, clustered_totals, correlations, levels_of
+from bookings_analytics.metrics.counts import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
 from bookings_analytics.metrics.design_effects import Measure, design_effect_of_ones, spread
 from bookings_analytics.metrics.engines import count, join_groups, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
-from bookings_analytics.metrics.rates import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
 from bookings_analytics.metrics.seats_given_up import KINDS, LATE, UNUSED, check_days, counts_of_seats, where_known
 from bookings_analytics.metrics.visits import (
     RATES_PER_WEEK,
