@@ -9,7 +9,7 @@ import polars as pl
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.metrics.engines import lazy, like
-from bookings_analytics.metrics.groups import fill_only_studio
+from bookings_analytics.metrics.grouping import fill_only_studio
 from bookings_analytics.schema import API_WINDOW, CUSTOMER_KEY
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import polars as pl
 
 from bookings_analytics import schema
 from bookings_analytics.metrics.engines import aggregate, lazy, merge
-from bookings_analytics.metrics.groups import MEMBERS, read_groups
+from bookings_analytics.metrics.grouping import read_groups
+from bookings_analytics.metrics.groups import MEMBERS
 from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from bookings_analytics import schema
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.errors import CohortError, ConfigurationError
 from bookings_analytics.metrics.engines import lazy, like
-from bookings_analytics.metrics.groups import fill_only_studio
+from bookings_analytics.metrics.grouping import fill_only_studio
 from bookings_analytics.schema import CUSTOMER_KEY, SETTLED
 from bookings_analytics.studios import Studio
 

@@ -14,7 +14,7 @@ import narwhals as nw
 
 from bookings_analytics.metrics.clustering import clustered_totals, effective_columns, spent
 from bookings_analytics.metrics.engines import aggregate, count, like, of_outcomes
-from bookings_analytics.metrics.groups import read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.seats_given_up import (
     HELD,

@@ -8,7 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from bookings_analytics.metrics.engines import lazy, like
-from bookings_analytics.metrics.groups import read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.hours import Hours
 from bookings_analytics.metrics.intervals import Rate, with_rates
 from bookings_analytics.metrics.outcomes import classify

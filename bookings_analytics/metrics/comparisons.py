@@ -8,7 +8,7 @@ import narwhals as nw
 
 from bookings_analytics.metrics.differences import check_rate, is_group, shared_with_one, with_difference
 from bookings_analytics.metrics.engines import like, of_outcomes, rows_of
-from bookings_analytics.metrics.groups import read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
 from bookings_analytics.metrics.weeks import HELD

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.engines import aggregate, count, like
-from bookings_analytics.metrics.groups import Groups, read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile, share, with_wilson
 from bookings_analytics.metrics.seats_given_up import NEEDED, counts_of_seats
 from bookings_analytics.schema import CUSTOMER_KEY, CUSTOMERS
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame, IntoFrameT
+
+    from bookings_analytics.metrics.groups import Groups
 
 _HELD: Final = ("attended", "no_show", "unrecorded")
 _FIRST: Final = ("n_no_show", "n_late", "n_seats")  # what customers are sorted by, most first

@@ -9,7 +9,7 @@ import narwhals as nw
 from bookings_analytics.metrics.counts import NO_SHOW, counts_of
 from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dispersion
 from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
-from bookings_analytics.metrics.groups import Groups, read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile, share
 from bookings_analytics.metrics.weeks import HELD
 from bookings_analytics.schema import CUSTOMER_KEY, NO_SHOW_FUNNEL, POSITION, SLOT_KEY
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
+
+    from bookings_analytics.metrics.groups import Groups
 
 _IN_SLOT = Measure("_no_show_in_slot", "_recorded_in_slot")
 

@@ -16,7 +16,8 @@ from bookings_analytics.metrics.clustering import effective_columns, spent
 from bookings_analytics.metrics.counts import CANCELED, KINDS, NO_SHOW, SEATS, counted, counted_of_base
 from bookings_analytics.metrics.design_effects import design_effect_of_ones
 from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
-from bookings_analytics.metrics.groups import NOT_READ, read_groups
+from bookings_analytics.metrics.grouping import read_groups
+from bookings_analytics.metrics.groups import NOT_READ
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
 from bookings_analytics.metrics.weeks import HELD
 from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS

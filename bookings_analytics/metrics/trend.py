@@ -13,7 +13,7 @@ import narwhals as nw
 import polars as pl
 
 from bookings_analytics.metrics.engines import lazy, like, of_outcomes
-from bookings_analytics.metrics.groups import read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.segments import SEGMENT_KEY, WEEK_KEY, judged
 from bookings_analytics.metrics.weekly import bounds_of, segment_rates, weekly

@@ -21,7 +21,8 @@ import narwhals as nw
 
 from bookings_analytics.metrics.design_effects import Measure
 from bookings_analytics.metrics.engines import aggregate, count, join_groups, lazy, like, of_outcomes
-from bookings_analytics.metrics.groups import NOT_READ, Groups, read_groups
+from bookings_analytics.metrics.grouping import read_groups
+from bookings_analytics.metrics.groups import NOT_READ, Groups
 from bookings_analytics.metrics.intervals import quantile, share, t, with_t
 from bookings_analytics.metrics.weeks import (
     HELD,

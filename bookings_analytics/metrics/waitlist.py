@@ -12,7 +12,7 @@ import narwhals as nw
 
 from bookings_analytics.metrics.design_effects import Measure, cluster_sums, with_design_effects
 from bookings_analytics.metrics.engines import aggregate, count, first_that_fits, like, merge, of_outcomes
-from bookings_analytics.metrics.groups import Groups, read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import Rate, with_rates
 from bookings_analytics.metrics.looks import looks
 from bookings_analytics.schema import (
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from narwhals.typing import IntoFrame, IntoFrameT
+
+    from bookings_analytics.metrics.groups import Groups
 
 _KINDS = WAIT_OUTCOME.categories.to_list()
 _COUNTS = [f"n_{kind}" for kind in _KINDS]
