@@ -255,12 +255,7 @@ def finish(sums: Sums) -> list[pl.DataFrame]:
     deff, effective, correlation = {}, {}, {}
     for y, n in MEASURES:
         term, correlation[y] = slot_term(sums, y, n)
-        m, whole = c[f"{n}_clusters"], c[n]
-        b = whole / m
-        q = (c[y] + b) / (whole + 2 * b)
-        spread = c[f"{y}*{y}"] - 2 * q * c[f"{y}*{n}"] + q**2 * c[f"{n}*{n}"] + b**2 * ((1 - q) ** 2 + q**2)
-        deff[y] = np.maximum(1, (m + 2) / (m + 1) * spread / ((whole + 2 * b) * q * (1 - q))) + term
-        effective[y] = whole**2 / c[f"{n}*{n}"]
+        deff[y], effective[y] = design_effect(c, y, n, term)
     ones = (c["n_customers"] + 2) / (c["n_customers"] + 1)
     rate = columns.update
     rate(with_interval("booking_rate", c["booked"], c["n_customers"], ones))
@@ -282,6 +277,16 @@ def finish(sums: Sums) -> list[pl.DataFrame]:
         for kind in KINDS
     ]
     return [booking, no_shows, pl.DataFrame(counts), lost]
+
+
+def design_effect(c: dict[str, Any], y: str, n: str, term: Any) -> tuple[Any, Any]:
+    """Compute the design effect of each group with the term of its slots, and its effective customers."""
+    m, whole = c[f"{n}_clusters"], c[n]
+    b = whole / m
+    q = (c[y] + b) / (whole + 2 * b)
+    spread = c[f"{y}*{y}"] - 2 * q * c[f"{y}*{n}"] + q**2 * c[f"{n}*{n}"] + b**2 * ((1 - q) ** 2 + q**2)
+    deff = np.maximum(1, (m + 2) / (m + 1) * spread / ((whole + 2 * b) * q * (1 - q))) + term
+    return deff, whole**2 / c[f"{n}*{n}"]
 
 
 def slot_term(sums: Sums, y: str, n: str) -> tuple[Any, Any]:
