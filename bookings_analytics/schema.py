@@ -48,6 +48,7 @@ SETTLED: Final = ("ok", "not_found", "access_disabled", "rejected")  # asking ag
 OUTCOME: Final = pl.Enum(
     ["attended", "no_show", "unrecorded", "upcoming", "waiting", "canceled", "slot_canceled", "lost"]
 )
+HELD: Final = ("attended", "no_show", "unrecorded")  # outcomes of a seat in a completed class
 WAIT_OUTCOME: Final = pl.Enum(["converted", "lapsed", "withdrawn", "pending", "slot_canceled", "lost"])
 
 TIMESTAMP: Final = pl.Datetime("us", "UTC")

@@ -17,7 +17,6 @@ from bookings_analytics.metrics.engines import aggregate, count, like, of_outcom
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
 from bookings_analytics.metrics.seats_given_up import (
-    HELD,
     KINDS,
     LATE,
     LEAST,
@@ -28,7 +27,7 @@ from bookings_analytics.metrics.seats_given_up import (
     flags,
     where_known,
 )
-from bookings_analytics.schema import API_WINDOW, CANCELLATION_NOTICE, CANCELLATIONS, CUSTOMER_KEY
+from bookings_analytics.schema import API_WINDOW, CANCELLATION_NOTICE, CANCELLATIONS, CUSTOMER_KEY, HELD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 _HOUR: Final = timedelta(hours=1)
 _DAYS: Final = range(API_WINDOW.days + 1)
 
-_DECIDED = nw.col("outcome").is_in([*(name.removeprefix("n_") for name in HELD), "canceled"])
+_DECIDED = nw.col("outcome").is_in([*HELD, "canceled"])
 
 
 @of_outcomes
@@ -106,7 +105,7 @@ def cancellations(
         raise ValueError(f"deadline is {deadline!r}: pass a timedelta from 0, such as timedelta(hours=12).")
     bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATIONS, counting=_DECIDED)
     check_days(bookings, starts=deadline is not None)
-    sums = {name: nw.col(name).sum() for name in (*HELD, *KINDS, "_held")}
+    sums = {name: nw.col(name).sum() for name in (*(f"n_{outcome}" for outcome in HELD), *KINDS, "_held")}
     sums["n_customers"] = count(nw.col("n_canceled") + nw.col("_held") > 0)
     totals = (
         clustered_totals(bookings, groups, partial(counts_of_seats, deadline=deadline), [LATE, UNUSED], sums)

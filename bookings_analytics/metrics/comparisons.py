@@ -11,8 +11,7 @@ from bookings_analytics.metrics.engines import like, of_outcomes, rows_of
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
-from bookings_analytics.metrics.weeks import HELD
-from bookings_analytics.schema import COMPARISON
+from bookings_analytics.schema import COMPARISON, HELD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
+from bookings_analytics.metrics.calendar import with_week_numbers
 from bookings_analytics.metrics.clustering import clustered_totals
 from bookings_analytics.metrics.design_effects import Measure
 from bookings_analytics.metrics.engines import aggregate, count, join_groups, settled
@@ -22,7 +23,6 @@ from bookings_analytics.metrics.weeks import (
     every_week,
     in_base,
     watched,
-    with_week_numbers,
 )
 from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME
 

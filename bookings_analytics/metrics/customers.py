@@ -22,14 +22,13 @@ from bookings_analytics.metrics.engines import aggregate, count, like
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile, share, with_wilson
 from bookings_analytics.metrics.seats_given_up import NEEDED, counts_of_seats
-from bookings_analytics.schema import CUSTOMER_KEY, CUSTOMERS
+from bookings_analytics.schema import CUSTOMER_KEY, CUSTOMERS, HELD
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame, IntoFrameT
 
     from bookings_analytics.metrics.groups import Groups
 
-_HELD: Final = ("attended", "no_show", "unrecorded")
 _FIRST: Final = ("n_no_show", "n_late", "n_seats")  # what customers are sorted by, most first
 _UNDATED: Final = {  # without class days
     **{name: nw.lit(None, nw.Int64) for name in ("n_late", "n_weeks")},
@@ -84,8 +83,8 @@ def _counted(rows: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any]:
     """Count what became of each customer's places."""
     there = rows.collect_schema().names()
     key, outcome = list(CUSTOMER_KEY), nw.col("outcome")
-    is_held = outcome.is_in(list(_HELD))
-    counts = {f"n_{kind}": count(outcome == kind) for kind in (*_HELD, "canceled")}
+    is_held = outcome.is_in(HELD)
+    counts = {f"n_{kind}": count(outcome == kind) for kind in (*HELD, "canceled")}
     counts["n_seats"] = count(is_held)
     counts["n_waits"] = count(~nw.col("wait_outcome").is_null() if "wait_outcome" in there else outcome == "waiting")
     listed = rows if groups.members is None else groups.attach(groups.members.select(*key))

@@ -11,8 +11,7 @@ import polars as pl
 
 from bookings_analytics.metrics.engines import lazy
 from bookings_analytics.metrics.hours import CLOSES, opening_hours
-from bookings_analytics.metrics.seats_given_up import HELD
-from bookings_analytics.schema import CLASS_FILL, SLOT_KEY, WEEKDAY
+from bookings_analytics.schema import CLASS_FILL, HELD, SLOT_KEY, WEEKDAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +123,7 @@ def _listed(outcomes: IntoFrame | None) -> pl.DataFrame:
     if outcomes is None:
         return pl.DataFrame(schema={"studio": pl.String, "class_slot_id": pl.Int64, "_listed": pl.Int64})
     seats = _collected(outcomes, [*SLOT_KEY, "outcome"], "the outcomes")
-    held = seats.filter(pl.col("outcome").cast(pl.String).is_in([name.removeprefix("n_") for name in HELD]))
+    held = seats.filter(pl.col("outcome").cast(pl.String).is_in(HELD))
     return held.group_by(SLOT_KEY).agg(_listed=pl.len().cast(pl.Int64))
 
 

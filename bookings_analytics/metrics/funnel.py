@@ -11,8 +11,7 @@ from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dis
 from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile, share
-from bookings_analytics.metrics.weeks import HELD
-from bookings_analytics.schema import CUSTOMER_KEY, NO_SHOW_FUNNEL, POSITION, SLOT_KEY
+from bookings_analytics.schema import CUSTOMER_KEY, HELD, NO_SHOW_FUNNEL, POSITION, SLOT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

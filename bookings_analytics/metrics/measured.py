@@ -18,13 +18,9 @@ from bookings_analytics.metrics.design_effects import Measure, design_effect_of_
 from bookings_analytics.metrics.engines import count, join_groups, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.metrics.intervals import Rate, share, with_rates
+from bookings_analytics.metrics.per_week import RATES_PER_WEEK, with_counts_per_week
 from bookings_analytics.metrics.seats_given_up import KINDS, LATE, UNUSED, check_days, counts_of_seats, where_known
-from bookings_analytics.metrics.visits import (
-    RATES_PER_WEEK,
-    customers_of_visits,
-    visit_totals,
-    with_counts_per_week,
-)
+from bookings_analytics.metrics.visits import customers_of_visits, visit_totals
 from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
 from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 
@@ -33,8 +29,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from bookings_analytics.metrics.calendar import Period
     from bookings_analytics.metrics.clustering import Count
-    from bookings_analytics.metrics.weeks import Period
 
 ATTENDED: Final = Measure("n_attended", "_recorded")
 RECORDED: Final = Measure("_recorded", "_held")

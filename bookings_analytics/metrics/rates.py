@@ -19,8 +19,7 @@ from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.groups import NOT_READ
 from bookings_analytics.metrics.intervals import Bounds, Rate, share, with_rates
-from bookings_analytics.metrics.weeks import HELD
-from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
+from bookings_analytics.schema import BOOKING_VS_PARTICIPATION, HELD, NO_SHOWS, OUTCOME, OUTCOME_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ import narwhals as nw
 
 from bookings_analytics.metrics.design_effects import Measure
 from bookings_analytics.metrics.engines import aggregate, count, rows_of
-from bookings_analytics.schema import SEAT_STATUSES
+from bookings_analytics.schema import HELD, SEAT_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 LATE: Final = Measure("n_late", "_late_or_held")
 UNUSED: Final = Measure("_late_or_no_show", "_late_or_recorded")
 AT_MOST_UNKNOWN: Final = 20  # a rate is null where more than one in so many possibly late cancellations is not known
-HELD: Final = ("n_attended", "n_no_show", "n_unrecorded")
 KINDS: Final = ("n_canceled", "n_late", "n_ambiguous", "n_undated")
 LEAST, MOST = nw.col("canceled_days_before_min"), nw.col("canceled_days_before_max")
 
@@ -66,7 +65,7 @@ def counts_of_seats(
         allowed, at_most, at_least = deadline // _MICROSECOND, nw.col("_notice_most"), nw.col("_notice_least")
         late, undated = at_most <= allowed, at_most.is_null()
         ambiguous = (at_least < allowed) & (at_most > allowed)
-    kinds = {name: count(held & (nw.col("outcome") == name.removeprefix("n_"))) for name in HELD}
+    kinds = {f"n_{outcome}": count(held & (nw.col("outcome") == outcome)) for outcome in HELD}
     kinds |= {
         "n_canceled": count(canceled),
         "n_late": count(canceled & late),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import narwhals as nw
 import polars as pl
 
+from bookings_analytics.metrics.calendar import COMPLETE, WEEK, calendar, complete_weeks, with_week_numbers
 from bookings_analytics.metrics.counts import CANCELED, NO_SHOW, SEATS, counts_of
 from bookings_analytics.metrics.design_effects import Measure, cluster_sums, design_effect_of_ones, with_design_effects
 from bookings_analytics.metrics.engines import aggregate, in_polars, lazy
@@ -17,15 +18,7 @@ from bookings_analytics.metrics.intervals import Bounds, Rate, with_rates
 from bookings_analytics.metrics.measured import ATTENDED, OF_SEGMENTS, RECORDED, base_of, need_members
 from bookings_analytics.metrics.rates import no_shows
 from bookings_analytics.metrics.seats_given_up import AT_MOST_UNKNOWN, LATE, check_days, counts_of_seats
-from bookings_analytics.metrics.weeks import (
-    COMPLETE,
-    WEEK,
-    calendar,
-    complete_weeks,
-    customer_weeks,
-    in_base,
-    with_week_numbers,
-)
+from bookings_analytics.metrics.weeks import customer_weeks, in_base
 from bookings_analytics.schema import CUSTOMER_KEY, TRENDS
 
 if TYPE_CHECKING:
