@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-ArchiveOption = Annotated[str, typer.Option("--archive", help="A directory, or the URL of an object store.")]
+COHORT_LIST: Final = typer.Option(help="The cohort list: csv, xlsx or parquet.")
+ARCHIVE: Final = typer.Option(help="The archive: a directory, or the URL of an object store.")
 ArchiveArgument = Annotated[str, typer.Argument(help="The archive: a directory, or the URL of an object store.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print how much would be erased, and erase nothing.")]
 Opens = Annotated[
