@@ -10,8 +10,9 @@ import altair as alt
 from bookings_analytics.charts._rows import group_tooltip
 from bookings_analytics.charts._style import WIDTH, finish, nothing, title
 from bookings_analytics.charts._table import read
+from bookings_analytics.charts._trend_axes import Axes
 from bookings_analytics.charts._trend_findings import finding, together
-from bookings_analytics.charts._trend_plot import Plot
+from bookings_analytics.charts._trend_marks import Marks
 from bookings_analytics.schema import TREND, TRENDS
 from bookings_analytics.wording import SPELLED_OUT, days, noun, percent, span
 
@@ -65,7 +66,8 @@ def trend(weekly: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.L
     groups = [[row for row in table.rows if row["group"] == label] for label in table.labels]
     if all(row["value"] is None for row in table.rows):
         return nothing(heading, f"no week has {facts.unit}")
-    plot = Plot(groups)
+    axes = Axes(groups)
+    marks = Marks(axes)
     for row in table.rows:
         row["when"] = days(row["week"], row["week"] + timedelta(days=6))
         row["told"] = f"{percent(row['value'])} of {row['n']:,} {facts.unit}"
@@ -75,7 +77,7 @@ def trend(weekly: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.L
         row["why"] = row["reason"] or ""
     undated = sum({row["group"]: row["n_undated"] or 0 for row in table.rows}.values())
     counted = sum(row["n"] or 0 for row in table.rows)
-    base = f"{counted:,} {facts.unit}{table.of if len(groups) > 1 else ''}, {plot.period}."
+    base = f"{counted:,} {facts.unit}{table.of if len(groups) > 1 else ''}, {axes.period}."
     base += f" Not dated, and not drawn: {undated:,} {facts.unit}." if undated else ""
     says = finding(groups[0], facts) if len(groups) == 1 else together(groups, _nouns(table.by))
     each = ""
@@ -86,11 +88,11 @@ def trend(weekly: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.L
         *(alt.Tooltip(f"{field}:N", title=name) for name, field in _told(facts.label, table.rows).items()),
     ]
     return finish(
-        plot.layers(tooltip, says),
-        title=title(heading, base, plot.reading()),
+        marks.layers(tooltip, says),
+        title=title(heading, base, marks.reading()),
         description=f"{heading}. {base} {says}{each}",
         width=WIDTH - 110,
-        height=plot.height,
+        height=axes.height,
     )
 
 
