@@ -35,7 +35,8 @@ class Archive(ArchiveUpkeep):
     asked for; collect it within a day, and ask again after `forget`. A fetch whose stamp is more than 5 minutes ahead
     of the clock is kept, but stays out of every frame, and nothing is compared with it, until its time has come.
 
-    A directory that holds nothing but archives, of different studios, is read as one; each is changed by itself.
+    A directory that holds nothing but archives, of different studios, is read as one. `forget`, `forget_opted_out`,
+    `retain` and `compact` go to each of them; what else changes an archive takes one.
 
     Args:
         location: A directory, or the URL of an object store, such as ``s3://bucket/archive``. The first `add` creates

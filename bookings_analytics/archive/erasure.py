@@ -6,7 +6,7 @@ import io
 import re
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -47,8 +47,10 @@ class Erasure:
         bytes: Their size.
         hits_before: Rows, statistics, log entries and bytes that held what was to go.
         hits_after: Those left: 0, since anything left is an error; of a dry run, as many as before.
-        sha256: SHA-256 of the list of these files: a line ``PATH SIZE`` each, sorted, with ``/`` in paths.
+        sha256: SHA-256 of the list of these files: a line ``PATH SIZE`` each, sorted, with ``/`` in paths; of a
+            directory of archives, of the list of these: a line ``NAME SHA-256`` each, sorted.
         not_promised: What the search can't see.
+        archives: Of a directory of archives, each one's receipt, by its name; of one archive: none.
     """
 
     files: int
@@ -57,12 +59,23 @@ class Erasure:
     hits_after: int
     sha256: str
     not_promised: str
+    archives: Mapping[str, Erasure] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Write the receipt in two lines."""
-        found = f"{counted(self.hits_before, 'place')} before, {self.hits_after:,} after"
-        searched = f"{counted(self.files, 'file')}, {self.bytes:,} bytes"
-        return f"Found in {found}; searched {searched}, SHA-256 {self.sha256}.\nNot promised: {self.not_promised}."
+        """Write the receipt in two lines, and one for each archive of several in which anything was found."""
+        several = f" of {counted(len(self.archives), 'archive')}" if self.archives else ""
+        searched = f"{counted(self.files, 'file')}{several}, {self.bytes:,} bytes, SHA-256 {self.sha256}"
+        return "\n".join(
+            [
+                f"Found in {_found(self)}; searched {searched}.",
+                *(f"{name}: found in {_found(each)}." for name, each in self.archives.items() if each.hits_before),
+                f"Not promised: {self.not_promised}.",
+            ]
+        )
+
+
+def _found(receipt: Erasure) -> str:
+    return f"{counted(receipt.hits_before, 'place')} before, {receipt.hits_after:,} after"
 
 
 class Doomed(Protocol):

@@ -1,24 +1,30 @@
-"""A directory that holds nothing but archives: what it takes to read them as one."""
+"""A directory that holds nothing but archives: what it takes to read them as one, and to erase from all."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
 
+from bookings_analytics.archive.erasure import Erasure
 from bookings_analytics.archive.parts import Parts
 from bookings_analytics.archive.table import ArchiveTable
 from bookings_analytics.errors import ArchiveError
+from bookings_analytics.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from bookings_analytics.archive.layout import Kind
     from bookings_analytics.archive.parts import Part
+
+T = TypeVar("T")
+Each = TypeVar("Each")
 
 _NAMED: Final = 3  # archives in a message
 
@@ -49,8 +55,49 @@ def no_single_one(location: str, tables: Sequence[ArchiveTable]) -> ArchiveError
     """Describe that what changes an archive needs a single one."""
     first = tables[0].location
     return ArchiveError(
-        f"{location} holds {len(tables)} archives, which are read together and changed one by one. Name one of them, "
-        f"such as {first}."
+        f"{location} holds {len(tables)} archives, which are read together, while this changes one of them. Name "
+        f"it, such as {first}."
+    )
+
+
+def in_each(archives: Mapping[str, Each], change: Callable[[Each], T], summary: Callable[[Mapping[str, T]], T]) -> T:
+    """Change one archive after another, and go on with the others where that fails.
+
+    Args:
+        archives: The archives by name.
+        change: What to do to each.
+        summary: Sums up what it returned, by the archive's name.
+
+    Raises:
+        ArchiveError: It failed in some, which the message names, with what was done in the others.
+    """
+    done, failed = {}, []
+    for name, archive in archives.items():
+        try:
+            done[name] = change(archive)
+        except ArchiveError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        others = f"\nThe other {counted(len(done), 'archive')}: done. {summary(done) or ''}" if done else ""
+        raise ArchiveError(
+            f"It failed in {len(failed)} of {counted(len(archives), 'archive')}; put these right and call it again.\n"
+            + "\n".join(failed)
+            + others.rstrip()
+        )
+    return summary(done)
+
+
+def receipt_of_all(receipts: Mapping[str, Erasure]) -> Erasure:
+    """Add up the receipts of several archives, by name."""
+    lines = "".join(f"{name} {receipts[name].sha256}\n" for name in sorted(receipts))
+    return Erasure(
+        files=sum(each.files for each in receipts.values()),
+        bytes=sum(each.bytes for each in receipts.values()),
+        hits_before=sum(each.hits_before for each in receipts.values()),
+        hits_after=sum(each.hits_after for each in receipts.values()),
+        sha256=sha256(lines.encode()).hexdigest(),
+        not_promised="; ".join(dict.fromkeys(each.not_promised for each in receipts.values())),
+        archives=dict(receipts),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from bookings_analytics.archive.check import ArchiveCheck, check
 from bookings_analytics.archive.erasure import Customers, Erasure, erase
 from bookings_analytics.archive.retention import Outdated
 from bookings_analytics.archive.summaries import ArchiveSummaries
+from bookings_analytics.archive.together import in_each, receipt_of_all
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.wording import cleaned
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 
 
 class ArchiveUpkeep(ArchiveSummaries):
-    """What removes, renames, checks and compacts what an archive keeps."""
+    """What removes, renames, checks and compacts what an archive keeps.
+
+    On a directory of archives, `forget`, `forget_opted_out`, `retain` and `compact` go to each, one after another.
+    Where one can't be changed, the others are nevertheless, and the error names it.
+    """
+
+    @property
+    def _each(self) -> dict[str, Self]:
+        """The archives of a directory of several, by name, each by itself."""
+        paths = [table.directory for table in self._tables if table.directory]
+        return {path.name: type(self)(path, clock=self._clock) for path in paths} if len(self._tables) > 1 else {}
 
     def forget(self, customer_ids: Iterable[int], *, studio: str | None = None, dry_run: bool = False) -> Erasure:
         """Erase customers: their rows, and every trace of their ids in data files, logs, checkpoints and statistics.
@@ -54,6 +65,8 @@ class ArchiveUpkeep(ArchiveSummaries):
         """
         ids = list(dict.fromkeys(customer_ids))
         known = read_cohorts(ids)["customer_id"].to_list() if ids else []
+        if each := self._each:
+            return in_each(each, lambda one: one.forget(known, studio=studio, dry_run=dry_run), receipt_of_all)
         return self._erase({studio: known} if known else {}, dry_run=dry_run)
 
     def forget_opted_out(self, *, dry_run: bool = False) -> Erasure:
@@ -71,6 +84,8 @@ class ArchiveUpkeep(ArchiveSummaries):
         Raises:
             ArchiveError: As `forget`.
         """
+        if each := self._each:
+            return in_each(each, lambda one: one.forget_opted_out(dry_run=dry_run), receipt_of_all)
         settled = self.fetches().filter(pl.col("outcome").is_in(["ok", "access_disabled"])).sort("fetched_at")
         latest = settled.unique(CUSTOMER_KEY, keep="last", maintain_order=True).filter(outcome="access_disabled")
         gone = latest.select(CUSTOMER_KEY).collect().group_by("studio", maintain_order=True).agg("customer_id")
@@ -104,6 +119,8 @@ class ArchiveUpkeep(ArchiveSummaries):
         """
         if not isinstance(weeks, int) or isinstance(weeks, bool) or weeks < 1:
             raise ValueError(f"weeks is {weeks!r}; pass a whole number from 1.")
+        if each := self._each:
+            return in_each(each, lambda one: one.retain(weeks=weeks, dry_run=dry_run), receipt_of_all)
         cutoff = self._clock() - timedelta(weeks=weeks)
         return erase(self._table, Outdated(self._table.open(), cutoff), dry_run=dry_run)
 
@@ -153,5 +170,8 @@ class ArchiveUpkeep(ArchiveSummaries):
         Raises:
             ArchiveError: The archive is damaged, can't be written, or its object store holds files of something else.
         """
-        maintenance.compact(self._table, self._until())
-        self._table.classes.compact(self._until())
+        if each := self._each:
+            in_each(each, lambda one: one.compact(), lambda _: None)
+        else:
+            maintenance.compact(self._table, self._until())
+            self._table.classes.compact(self._until())

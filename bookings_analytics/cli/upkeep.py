@@ -17,7 +17,7 @@ def remove(location: str, erase: Callable[[Archive], Erasure], *, dry_run: bool,
     """Remove something from an archive and print the receipt.
 
     Args:
-        location: The archive's directory or URL.
+        location: The archive's directory or URL, or a directory of archives.
         erase: What to call on the archive.
         dry_run: Whether that call only searches.
         echo: Called with each line.
@@ -26,10 +26,13 @@ def remove(location: str, erase: Callable[[Archive], Erasure], *, dry_run: bool,
         ArchiveError: The archive can't be read or written.
         ConfigurationError: There is no archive.
     """
-    if "://" not in location and not Path(location, "_delta_log").is_dir():
+    if "://" not in location and not any(any(Path(location).glob(each)) for each in ("_delta_log", "*/_delta_log")):
         raise ConfigurationError(f"{location} holds no archive. Check the path.")
     receipt = erase(Archive(location, must_exist=True))
     if dry_run:
         echo(f"A dry run, nothing was changed: {receipt.hits_before:,} rows and other places would go.")
+        for name, each in receipt.archives.items():
+            if each.hits_before:
+                echo(f"{name}: {each.hits_before:,}")
         return
     echo(str(receipt))
