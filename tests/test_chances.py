@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import bookings_analytics as ba
-from bookings_analytics.schema import BOOKINGS, WAITLIST_CHANCES, WAITLIST_CONVERSION
+from bookings_analytics.schema import BOOKINGS, PERIOD, WAITLIST_CHANCES, WAITLIST_CONVERSION
 
 ZONE = ZoneInfo("Europe/Berlin")
 FIRST = date(2026, 3, 1)
@@ -94,7 +94,7 @@ COUNTS = ["nights_before", "n_waits", "n_converted"]
 def test_the_chance_is_the_truth_whenever_classes_are_marked(late: timedelta, hours: list[float]) -> None:
     waited = waits(late)
     found = chances(waited, hours)
-    assert found.schema == WAITLIST_CHANCES
+    assert found.schema == {**WAITLIST_CHANCES, **{name: PERIOD[name] for name in ("first_day", "last_day")}}
     assert found.select(COUNTS).rows() == truth(waited)
     assert found.height > 3
     assert found.filter((pl.col("chance") - pl.col("n_converted") / pl.col("n_waits")).abs() > 1e-9).is_empty()

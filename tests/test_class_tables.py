@@ -37,7 +37,8 @@ def slot_rows(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def kept(archive: ba.Archive) -> tuple[pl.DataFrame, pl.DataFrame]:
     classes, slots = archive.classes().collect(), archive.slots().collect()
-    assert (classes.schema, slots.schema) == (schema.CLASSES, schema.SLOTS)
+    titles = {} if classes.is_empty() else {"class_title": pl.String()}
+    assert (classes.schema, slots.schema) == (schema.CLASSES, pl.Schema({**schema.SLOTS, **titles}))
     return classes, slots
 
 

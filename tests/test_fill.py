@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -63,6 +63,7 @@ def test_rates_are_those_of_slots_counted_one_by_one(
         held, {"studio": pl.String, "class_slot_id": pl.Int64, "outcome": schema.OUTCOME}, orient="row"
     )
     expected: dict[tuple[Any, ...], list[int]] = {} if by else {(): [0] * 6}
+    days: dict[tuple[Any, ...], list[date]] = {}
     for row in slots:
         at = row["starts_at"] and row["starts_at"].astimezone(BERLIN)
         day = at and at.date()
@@ -87,8 +88,9 @@ def test_rates_are_those_of_slots_counted_one_by_one(
         added = (1, 0, row["max_participants"], booked + (row["additional_participants"] or 0), booked, listed)
         for n, more in enumerate(added):
             sums[n] += more
+        days.setdefault(tuple((row | calendar)[name] for name in by), []).append(at.date())
     found = ba.class_fill(frame(slots), outcomes, by=by, timezone="Europe/Berlin")
-    assert found.columns == [*by, *CLASS_FILL]
+    assert found.columns == [*by, *CLASS_FILL, "first_day", "last_day"]
     counts = ("n_slots", "n_slots_left_out", "n_places", "n_taken", "n_booked", "n_listed")
     assert {
         tuple(row[name] for name in by): [row[name] for name in counts] for row in found.rows(named=True)
@@ -96,6 +98,8 @@ def test_rates_are_those_of_slots_counted_one_by_one(
     for row in found.rows(named=True):
         assert row["filled_share"] == (row["n_taken"] / row["n_places"] if row["n_places"] else None)
         assert row["listed_share"] == (row["n_listed"] / row["n_booked"] if row["n_booked"] else None)
+        counted = days.get(tuple(row[name] for name in by))
+        assert (row["first_day"], row["last_day"]) == ((min(counted), max(counted)) if counted else (None, None))
 
 
 def test_without_outcomes_the_share_of_the_list_is_not_known() -> None:

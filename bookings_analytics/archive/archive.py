@@ -15,7 +15,7 @@ import polars as pl
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.changes import Added, changes, newer
 from bookings_analytics.archive.check import alike_studios
-from bookings_analytics.archive.class_tables import titles_of
+from bookings_analytics.archive.class_tables import titled, titles_of
 from bookings_analytics.archive.incoming import incoming
 from bookings_analytics.archive.layout import last_seen
 from bookings_analytics.archive.upkeep import ArchiveUpkeep
@@ -169,8 +169,8 @@ class Archive(ArchiveUpkeep):
     def slots(self) -> pl.LazyFrame:
         """Return every class slot that the studios have shown: `schema.SLOTS`, sorted by studio and slot.
 
-        Empty until `fetch_classes` has kept some. Pass it to `class_days` as ``known``: the API's own times then date
-        the classes.
+        Empty until `fetch_classes` has kept some, classes with them: then there is a column more, ``class_title``.
+        Pass it to `class_days` as ``known``: the API's own times then date the classes.
 
         Raises:
             ArchiveError: They can't be read.
@@ -181,7 +181,7 @@ class Archive(ArchiveUpkeep):
             >>> Archive(mkdtemp()).slots().select("class_slot_id", "starts_at").collect().rows()
             []
         """
-        return self._of_classes("slots").lazy()
+        return titled(self._of_classes("slots"), self._of_classes("classes")).lazy()
 
     def titles(self) -> dict[int, str]:
         """Return the titles of classes by ``class_id``, for the ``names`` of every chart.

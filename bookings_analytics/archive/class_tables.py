@@ -210,6 +210,18 @@ def titles_of(classes: pl.DataFrame) -> dict[int, str]:
     return dict(one.select("class_id", pl.col("title").list.first()).sort("class_id").iter_rows())
 
 
+def titled(rows: pl.DataFrame, classes: pl.DataFrame) -> pl.DataFrame:
+    """Add what each row's class is called, ``class_title``, last; nothing is added where no class is known.
+
+    Args:
+        rows: Any rows with `schema.CLASS_KEY`; their order is kept.
+        classes: `schema.CLASSES`.
+    """
+    if classes.is_empty():
+        return rows
+    return rows.join(classes.select(*CLASS_KEY, class_title="title"), on=CLASS_KEY, how="left", maintain_order="left")
+
+
 def _latest(name: ClassTable, looks: pl.LazyFrame, until: datetime) -> pl.LazyFrame:
     by_time = looks.filter(pl.col("observed_at") <= until).sort("observed_at", maintain_order=True)
     return by_time.unique(_KEYS[name], keep="last", maintain_order=True).sort(_KEYS[name])

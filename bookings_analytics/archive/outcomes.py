@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from bookings_analytics.archive.class_tables import titled
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.metrics.outcomes import classify
-from bookings_analytics.schema import CLASS_KEY, OUTCOMES, PLACE_KEY
+from bookings_analytics.schema import OUTCOMES, PLACE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ class ArchiveOutcomes:
         since: The first class day to include.
         until: The last class day to include.
         reading: Returns a context that describes a file which can't be read any more.
-        classes: What the archive keeps of classes, `schema.CLASSES`; None: nothing.
+        classes: What the archive keeps of classes, `schema.CLASSES`.
     """
 
     def __init__(
@@ -46,16 +47,14 @@ class ArchiveOutcomes:
         since: date | None = None,
         until: date | None = None,
         reading: Callable[[], AbstractContextManager[None]],
-        classes: pl.DataFrame | None = None,
+        classes: pl.DataFrame,
     ) -> None:
         self._parts = parts
         self._class_days = class_days
         self._since = since
         self._until = until
         self._reading = reading
-        if classes is not None and classes.is_empty():
-            classes = None
-        self._titles = None if classes is None else classes.select(*CLASS_KEY, class_title="title")
+        self._classes = classes
         self._kept: list[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -72,7 +71,7 @@ class ArchiveOutcomes:
 
     def lazy(self) -> pl.LazyFrame:
         """Return the outcomes as a lazy frame: `schema.OUTCOMES`, in no order."""
-        return pl.scan_parquet([_nothing(titled=self._titles is not None), *self._all()])
+        return pl.scan_parquet([_nothing(titled=not self._classes.is_empty()), *self._all()])
 
     def write(self, directory: str | Path) -> list[Path]:
         """Write the outcomes to Parquet files, each of whole customers, for tools that read them by themselves.
@@ -114,12 +113,7 @@ class ArchiveOutcomes:
             for part in self._parts:
                 outcomes = self._of(part, outermost)
                 if outcomes.height:
-                    yield _compressed(self._titled(outcomes))
-
-    def _titled(self, outcomes: pl.DataFrame) -> pl.DataFrame:
-        if self._titles is None:
-            return outcomes
-        return outcomes.join(self._titles, on=CLASS_KEY, how="left", maintain_order="left")
+                    yield _compressed(titled(outcomes, self._classes))
 
     def _of(self, part: Part, outermost: pl.DataFrame | None) -> pl.DataFrame:
         rows = part.rows("observations")

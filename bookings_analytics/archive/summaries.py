@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from bookings_analytics import schema
+from bookings_analytics.archive.class_tables import titled
 from bookings_analytics.archive.cohorts import check_period, fetch_outcomes, with_studio
 from bookings_analytics.archive.coverage import coverage
 from bookings_analytics.archive.frames import ArchiveFrames
@@ -155,7 +156,8 @@ class ArchiveSummaries(ArchiveFrames):
                 zone. They win over what the fetches say.
 
         Returns:
-            `schema.CLASS_DAYS`: one row per studio and slot, sorted by them.
+            `schema.CLASS_DAYS`: one row per studio and slot, sorted by them; and ``class_title`` where `fetch_classes`
+            has kept classes.
 
         Raises:
             ValueError: A studio has no time zone or hours, or one that does not exist.
@@ -168,7 +170,7 @@ class ArchiveSummaries(ArchiveFrames):
             rows = ((part.rows("observations"), part.rows("fetches")) for part in parts)
             return class_days_of(rows, timezone=timezone, opens=opens, closes=closes, known=known)
 
-        return self._by_parts(dated)
+        return titled(self._by_parts(dated), self._of_classes("classes"))
 
     def outcomes(
         self, class_days: pl.DataFrame | None = None, since: date | None = None, until: date | None = None

@@ -56,7 +56,7 @@ def class_fill(
     if not table.rows:
         return nothing(heading)
     n_slots, left_out = (sum(row[name] for row in table.rows) for name in ("n_slots", "n_slots_left_out"))
-    base = f"{counted(n_slots, 'class slot')}."
+    base = f"{counted(n_slots, 'class slot')}.{table.period}"
     if left_out:
         base += f" Not counted: {left_out:,} not looked at since they began, or whose places the API does not tell."
     if not n_slots:

@@ -41,7 +41,7 @@ def waitlist_chances(
 
     Args:
         history: Every observation of an archive, in polars: BOOKINGS of `bookings_analytics.schema`.
-        class_days: What `class_days` found.
+        class_days: What `class_days` found; with ``class_title``, rates by ``class_id`` carry it.
         fetches: Every fetch: FETCHES of `bookings_analytics.schema`.
         cohorts: Who was asked for. Customers with a ``fetch_outcome`` other than ok are not counted. None: all
             customers of the history.
@@ -51,7 +51,8 @@ def waitlist_chances(
 
     Returns:
         One row per group and night in which somebody was seen waiting: the group's columns, then WAITLIST_CHANCES of
-        `bookings_analytics.schema`, sorted by them. ``nights_before`` 0 is the last night before the class day.
+        `bookings_analytics.schema`, TITLES where they are known, and PERIOD, sorted by group and night.
+        ``nights_before`` 0 is the last night before the class day.
         ``n_waits`` customers were WAITING_LIST at their last successful fetch in that night and their wait has ended;
         ``chance`` is the share of them whose wait ended ``converted``. ``chance_ci_*``: Wilson with the effective
         sample size of waits clustered by customer and by slot, as in `waitlist_conversion`. No row comes from
@@ -88,15 +89,19 @@ def waitlist_chances(
         raise ValueError(f"by names {_NIGHTS!r}, which every row of the result has already: leave it out.")
     outcomes = classify(cast("pl.LazyFrame", observations.to_native()), class_days=class_days, fetches=fetches)
     ended = lazy(outcomes).filter(nw.col("wait_outcome").is_in(_DECIDED))
-    days = cast("pl.DataFrame", lazy(class_days).select(*CLASS_DAYS).collect("polars").to_native())
+    dated = lazy(class_days)
+    called = [name for name in dated.collect_schema().names() if name == "class_title"]
+    days = cast("pl.DataFrame", dated.select(*CLASS_DAYS, *called).collect("polars").to_native())
     rows = cast("pl.LazyFrame", observations.to_native()).collect()
     waits = ended.join(nw.from_native(_nights(rows, looks_of(fetches), days).lazy()), on=list(PLACE_KEY))
+    if called:
+        waits = waits.join(lazy(days.lazy()).select(*SLOT_KEY, *called), on=list(SLOT_KEY), how="left")
     columns = [name for name in WAITLIST_CHANCES if name != _NIGHTS]
     listed, groups = read_groups(waits.to_native(), cohorts, (*named, _NIGHTS), result=columns)
     totals, _ = waits_of(listed, groups)
     seen = totals.filter(~nw.col(_NIGHTS).is_null()).with_columns(n_waits=nw.col("_decided"))
     result = with_rates(seen, confidence, chance=Rate(*CONVERTED, "_two_way"))
-    return like(history, groups.ordered(result, columns).select(*named, *WAITLIST_CHANCES))
+    return like(history, groups.result(result, columns))
 
 
 def _nights(rows: pl.DataFrame, looks: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:

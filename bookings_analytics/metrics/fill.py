@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import narwhals as nw
 import polars as pl
 
 from bookings_analytics.metrics.engines import lazy
+from bookings_analytics.metrics.groups import read_groups
 from bookings_analytics.metrics.hours import CLOSES, opening_hours
 from bookings_analytics.schema import CLASS_FILL, HELD, SLOT_KEY, WEEKDAY
 
@@ -40,14 +42,16 @@ def class_fill(
     itself counts them.
 
     Args:
-        slots: What `archive.slots()` returns: SLOTS of `bookings_analytics.schema`.
+        slots: What `archive.slots()` returns: SLOTS of `bookings_analytics.schema`; with ``class_title``, rates by
+            ``class_id`` carry it.
         outcomes: What became of the places that the list's customers asked for; None: ``listed_share`` is null.
         by: Column or columns to group by: ``studio``, ``class_id``, ``class_slot_id``, or with a time zone
             ``class_day``, ``week``, ``weekday``, ``month`` and ``hour``; None: one row for all.
         timezone: The studio's time zone, such as "Europe/Berlin", or ``{studio: zone}``; None: no local times.
 
     Returns:
-        One row per group: its columns, then CLASS_FILL of `bookings_analytics.schema`, in polars, sorted by group.
+        One row per group: its columns, then CLASS_FILL of `bookings_analytics.schema`, in polars, sorted by group; with
+        a time zone also PERIOD, the days of the slots that are counted, and TITLES where they are known.
         ``filled_share`` is n_taken / n_places, n_taken = booked and additional participants: above 1 where a class is
         overbooked. ``listed_share`` is n_listed / n_booked, n_listed = seats of the outcomes' customers in these
         slots (attended, no-show or not recorded).
@@ -88,7 +92,9 @@ def class_fill(
         _counts=(final & told).fill_null(value=False),
         _listed=pl.lit(None, pl.Int64) if outcomes is None else pl.col("_listed").fill_null(0),
     )
-    return _rates(counted, columns)
+    _, groups = read_groups(counted.lazy(), None, columns, result=CLASS_FILL, counting=nw.col("_counts"))
+    result: pl.LazyFrame = groups.result(lazy(_rates(counted, columns)), CLASS_FILL).to_native()
+    return result.collect()
 
 
 def _collected(frame: IntoFrame, columns: Sequence[str], what: str) -> pl.DataFrame:
@@ -96,7 +102,7 @@ def _collected(frame: IntoFrame, columns: Sequence[str], what: str) -> pl.DataFr
     names = there.collect_schema().names()
     if missing := [name for name in columns if name not in names]:
         raise ValueError(f"{what} lack {', '.join(missing)}; their columns are {', '.join(names)}.")
-    collected: pl.DataFrame = there.select(*columns).collect("polars").to_native()
+    collected: pl.DataFrame = there.select(*columns, *(set(names) & {"class_title"})).collect("polars").to_native()
     return collected
 
 
@@ -140,11 +146,7 @@ def _rates(slots: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         "n_listed": pl.when(listed.null_count() == 0).then(listed.sum()),
     }
     totals = slots.group_by(by).agg(**sums) if by else slots.select(**sums)
-    return (
-        totals.with_columns(
-            filled_share=pl.when(pl.col("n_places") > 0).then(pl.col("n_taken") / pl.col("n_places")),
-            listed_share=pl.when(pl.col("n_booked") > 0).then(pl.col("n_listed") / pl.col("n_booked")),
-        )
-        .select(*by, *(pl.col(name).cast(kind) for name, kind in CLASS_FILL.items()))
-        .sort(by or "n_slots")
-    )
+    return totals.with_columns(
+        filled_share=pl.when(pl.col("n_places") > 0).then(pl.col("n_taken") / pl.col("n_places")),
+        listed_share=pl.when(pl.col("n_booked") > 0).then(pl.col("n_listed") / pl.col("n_booked")),
+    ).select(*by, *(pl.col(name).cast(kind) for name, kind in CLASS_FILL.items()))
