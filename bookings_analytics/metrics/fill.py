@@ -11,7 +11,7 @@ import narwhals as nw
 import polars as pl
 
 from bookings_analytics.metrics.engines import lazy
-from bookings_analytics.metrics.groups import read_groups
+from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.hours import CLOSES, opening_hours
 from bookings_analytics.schema import CLASS_FILL, HELD, SLOT_KEY, WEEKDAY
 
