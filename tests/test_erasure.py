@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -264,24 +265,34 @@ def course(seed: int, days: int) -> list[dict[int, Any]]:
 
 def seen_last(archive: Archive) -> dict[tuple[int, int], Any]:
     """Find by hand when each booking was last shown or written."""
-    ok = archive.fetches().filter(outcome="ok").collect()
+    ok = archive.fetches().filter(outcome="ok").collect().rows(named=True)
     last: dict[tuple[int, int], Any] = {}
     for row in archive.history().sort("observed_at").collect().rows(named=True):
         time = row["observed_at"]
         if row["visible"]:
-            time = max([time, *ok.filter(customer_id=row["customer_id"])["fetched_at"]])
+            time = max([time, *(each["fetched_at"] for each in ok if each["customer_id"] == row["customer_id"])])
         last[row["customer_id"], row["booking_id"]] = time
     return last
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("compacted", [False, True])
-def test_what_was_last_seen_too_long_ago_goes_and_the_rest_stays(tmp_path: Path, seed: int, *, compacted: bool) -> None:
-    nights, now = course(seed, 40), at(40)
-    archive = Archive(tmp_path, clock=lambda: now)
+@pytest.fixture(scope="module", params=range(4))
+def fetched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """An archive of forty nights, and what was answered in each; tests change a copy of it."""
+    place, nights = tmp_path_factory.mktemp("fetched"), course(request.param, 40)
+    archive = Archive(place, clock=lambda: at(40))
     for day, answers in enumerate(nights):
         if answers:
             archive.add(result(at(day), answers))
+    return place, nights
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_what_was_last_seen_too_long_ago_goes_and_the_rest_stays(
+    tmp_path: Path, fetched: tuple[Path, list[Any]], *, compacted: bool
+) -> None:
+    (place, nights), now = fetched, at(40)
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    archive = Archive(tmp_path, clock=lambda: now)
     if compacted:
         archive.compact()
     cutoff = now - timedelta(weeks=2)
