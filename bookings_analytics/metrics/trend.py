@@ -16,7 +16,8 @@ from bookings_analytics.metrics.engines import lazy, like, of_outcomes
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.segments import SEGMENT_KEY, WEEK_KEY, judged
-from bookings_analytics.metrics.weekly import bounds_of, segment_rates, weekly
+from bookings_analytics.metrics.weekly import weekly
+from bookings_analytics.metrics.weekly_intervals import bounds_of, segment_rates
 from bookings_analytics.schema import TREND, TRENDS
 
 if TYPE_CHECKING:

@@ -12,18 +12,13 @@ import polars as pl
 
 from bookings_analytics.metrics.calendar import COMPLETE, WEEK, calendar, complete_weeks, with_week_numbers
 from bookings_analytics.metrics.counts import CANCELED, NO_SHOW, SEATS, counts_of
-from bookings_analytics.metrics.design_effects import Measure, cluster_sums, design_effect_of_ones, with_design_effects
-from bookings_analytics.metrics.engines import aggregate, in_polars, lazy
-from bookings_analytics.metrics.intervals import Bounds, Rate, with_rates
-from bookings_analytics.metrics.measured import ATTENDED, OF_SEGMENTS, RECORDED, base_of, need_members
-from bookings_analytics.metrics.rates import no_shows
+from bookings_analytics.metrics.engines import in_polars
+from bookings_analytics.metrics.measured import ATTENDED, RECORDED, base_of, need_members
 from bookings_analytics.metrics.seats_given_up import AT_MOST_UNKNOWN, LATE, check_days, counts_of_seats
 from bookings_analytics.metrics.weeks import customer_weeks, in_base
-from bookings_analytics.schema import CUSTOMER_KEY, TRENDS
+from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from narwhals.typing import IntoFrame
 
     from bookings_analytics.metrics.groups import Groups
@@ -36,8 +31,8 @@ _OF_SEATS: Final = {
     "cancellation_rate": CANCELED,
     "late_cancel_rate": LATE,
 }
-_OF_CUSTOMERS: Final = {"booking_rate": "_held", "participation_rate": "n_attended"}  # by which seats they count
-_HIT, _TRIALS, _PERHAPS, _UNKNOWN = "_y", "_n", "_perhaps", "_unknown"
+OF_CUSTOMERS: Final = {"booking_rate": "_held", "participation_rate": "n_attended"}  # by which seats they count
+HIT, TRIALS, PERHAPS, UNKNOWN = "_y", "_n", "_perhaps", "_unknown"
 
 
 class Weekly(NamedTuple):
@@ -70,19 +65,19 @@ def weekly(rows: nw.LazyFrame[Any], groups: Groups, rate: str, fetches: IntoFram
         ValueError: No class is dated.
     """
     complete, weeks = _calendar(rows)
-    if rate in _OF_CUSTOMERS:
-        counted, named = _counts_of_customers(rows, groups, _OF_CUSTOMERS[rate], weeks, fetches)
+    if rate in OF_CUSTOMERS:
+        counted, named = _counts_of_customers(rows, groups, OF_CUSTOMERS[rate], weeks, fetches)
     else:
         counted, named = _counts_of_seats(rows, groups, rate)
-    cells = _placed(counted, named, groups)
-    undated = cells.filter(pl.col("week").is_null()).group_by("_group").agg(n_undated=pl.sum(_TRIALS))
-    sums = cells.group_by("_group", "week").agg(pl.sum(_HIT, _TRIALS, _PERHAPS, _UNKNOWN))
+    cells = placed(counted, named, groups)
+    undated = cells.filter(pl.col("week").is_null()).group_by("_group").agg(n_undated=pl.sum(TRIALS))
+    sums = cells.group_by("_group", "week").agg(pl.sum(HIT, TRIALS, PERHAPS, UNKNOWN))
     by_week = (
         _weeks_of_groups(cells, named, complete, weeks)
         .join(sums, on=["_group", "week"], how="left")
         .join(undated, on="_group", how="left")
-        .with_columns(pl.col(_HIT, _TRIALS, _PERHAPS, _UNKNOWN, "n_undated").fill_null(0))
-        .filter((pl.col(_TRIALS) > 0) | pl.col("week_complete"))
+        .with_columns(pl.col(HIT, TRIALS, PERHAPS, UNKNOWN, "n_undated").fill_null(0))
+        .filter((pl.col(TRIALS) > 0) | pl.col("week_complete"))
         .with_columns(_known=_is_known(rate))
         .with_columns(_counts=pl.col("week_complete") & pl.col("_known"))
         .sort("_group", "week")
@@ -113,9 +108,9 @@ def _counts_of_seats(rows: nw.LazyFrame[Any], groups: Groups, rate: str) -> tupl
         check_days(rows)
     counted = (counts_of_seats if late else counts_of)(rows, _key(*groups.own, "week"))
     attached = groups.attach(counted)
-    totals = groups.totals(attached, {_TRIALS: nw.col(m.n).sum()})
+    totals = groups.totals(attached, {TRIALS: nw.col(m.n).sum()})
     unknown = nw.sum_horizontal("n_ambiguous", "n_undated") if late else nw.lit(0)
-    columns = {_HIT: nw.col(m.y), _TRIALS: nw.col(m.n), _PERHAPS: nw.lit(0), _UNKNOWN: unknown}
+    columns = {HIT: nw.col(m.y), TRIALS: nw.col(m.n), PERHAPS: nw.lit(0), UNKNOWN: unknown}
     return in_polars(attached.select(*_key(*groups.by, "week"), **columns)), _places(totals, groups)
 
 
@@ -125,20 +120,20 @@ def _counts_of_customers(
     """Count one trial for each customer of the base and week, also in weeks without a row of theirs."""
     need_members(groups)
     attached = groups.attach(counts_of(rows, _key(*groups.own, "week")))
-    totals = groups.totals(attached, {_TRIALS: nw.len()})
+    totals = groups.totals(attached, {TRIALS: nw.len()})
     key = _key(*groups.by, "week")
     flags = {
-        _HIT: nw.when(nw.col(seats) > 0).then(1).otherwise(0),
-        _PERHAPS: nw.when(nw.col("n_attended") + nw.col("n_unrecorded") > 0).then(1).otherwise(0),
+        HIT: nw.when(nw.col(seats) > 0).then(1).otherwise(0),
+        PERHAPS: nw.when(nw.col("n_attended") + nw.col("n_unrecorded") > 0).then(1).otherwise(0),
     }
     found = in_polars(attached.select(*key, **flags)).with_columns(pl.col("week").cast(pl.Date))
     spans = in_polars(customer_weeks(with_week_numbers(rows), base_of(totals, groups), fetches))
     of_weeks = spans.join(weeks, how="cross").lazy()
     base = in_polars(nw.from_native(of_weeks).filter(in_base()))
     dated = base.select(key).join(found, on=key, how="left", nulls_equal=True)
-    undated = found.filter(pl.col("week").is_null(), pl.col(_HIT) > 0)
+    undated = found.filter(pl.col("week").is_null(), pl.col(HIT) > 0)
     cells = pl.concat([dated, undated.select(dated.columns)], how="vertical_relaxed")
-    return cells.with_columns(pl.col(_HIT, _PERHAPS).fill_null(0), _n=1, _unknown=0), _places(totals, groups)
+    return cells.with_columns(pl.col(HIT, PERHAPS).fill_null(0), _n=1, _unknown=0), _places(totals, groups)
 
 
 def _key(*columns: str) -> tuple[str, ...]:
@@ -147,8 +142,8 @@ def _key(*columns: str) -> tuple[str, ...]:
 
 def _places(totals: nw.LazyFrame[Any], groups: Groups) -> pl.DataFrame:
     titled, names = groups.titled(totals)
-    ordered = in_polars(groups.ordered(titled, [_TRIALS, *names]))
-    return ordered.with_row_index("_group").with_columns(pl.col("_group").cast(pl.Int64)).drop(_TRIALS)
+    ordered = in_polars(groups.ordered(titled, [TRIALS, *names]))
+    return ordered.with_row_index("_group").with_columns(pl.col("_group").cast(pl.Int64)).drop(TRIALS)
 
 
 def _weeks_of_groups(
@@ -171,83 +166,14 @@ def _weeks_of_groups(
 
 def _is_known(rate: str) -> pl.Expr:
     """Check whether a week has a value; days of too many cancellations may be unknown, as in `where_known`."""
-    there = pl.col(_TRIALS) > 0
+    there = pl.col(TRIALS) > 0
     if rate != "late_cancel_rate":
         return there
-    possible = pl.col(_HIT) + pl.col(_UNKNOWN)
-    return there & (pl.col(_UNKNOWN) * AT_MOST_UNKNOWN <= possible)
+    possible = pl.col(HIT) + pl.col(UNKNOWN)
+    return there & (pl.col(UNKNOWN) * AT_MOST_UNKNOWN <= possible)
 
 
-def bounds_of(
-    outcomes: IntoFrame, cohorts: IntoFrame | None, groups: Groups, found: Weekly, *, rate: str, confidence: float
-) -> pl.DataFrame:
-    """Compute each week's range whatever happened in unrecorded seats.
-
-    Args:
-        outcomes: The outcomes, as they were given.
-        cohorts: The cohorts, likewise.
-        groups: The groups.
-        found: The rate by group and week.
-        rate: One of `schema.TRENDS`.
-        confidence: Nominal coverage.
-
-    Returns:
-        One row per group and week: ``_group``, ``week``, ``value_bounds_low``, ``value_bounds_high``; none of a rate
-        that attendance does not decide.
-    """
-    ends = {f"value_bounds_{side}": f"{rate}_bounds_{side}" for side in ("low", "high")}
-    if not TRENDS[rate].bounds:
-        types = dict.fromkeys(ends, pl.Float64)
-        return pl.DataFrame(schema={"_group": pl.Int64, "week": pl.Date, **types})
-    if rate in _OF_CUSTOMERS:
-        ones = design_effect_of_ones(nw.col(_TRIALS))
-        totals = nw.from_native(found.calendar.lazy()).with_columns(_ones=ones)
-        bounded = Rate(_HIT, _TRIALS, "_ones", bounds=Bounds(_TRIALS, _HIT, _PERHAPS))
-        by_week = in_polars(with_rates(totals, confidence, **{rate: bounded}))
-    else:
-        rates = no_shows(outcomes, cohorts, by=[*groups.by, "week"], confidence=confidence)
-        by_week = in_polars(lazy(rates).select(*groups.by, "week", *ends.values()))
-        by_week = _placed(by_week, found.named, groups).drop_nulls("week")
-    return by_week.select("_group", "week", **ends)
-
-
-def segment_rates(
-    rows: nw.LazyFrame[Any], groups: Groups, found: Weekly, *, rate: str, since: date | None, confidence: float
-) -> pl.DataFrame:
-    """Compute the rate of each group's complete weeks from a day on, with its own interval.
-
-    Args:
-        rows: The outcomes.
-        groups: The groups.
-        found: The rate by group and week.
-        rate: One of `schema.TRENDS`.
-        since: The first week; None: all.
-        confidence: Nominal coverage of the interval.
-
-    Returns:
-        One row per group with trials: ``_group``, ``value_ci_low``, ``value_ci_high``.
-    """
-    chosen = ["_group", "value_ci_low", "value_ci_high"]
-    counting = found.calendar.filter("_counts", *([pl.col("week") >= since] if since else []))
-    if rate in _OF_CUSTOMERS:
-        m = Measure(_HIT, _TRIALS)
-        cells = found.cells.join(counting.select("_group", "week"), on=["_group", "week"])
-        customers = nw.from_native(cells.group_by("_group", *CUSTOMER_KEY).agg(pl.sum(_HIT, _TRIALS)).lazy())
-        totals = with_design_effects(aggregate(customers, ["_group"], cluster_sums(*m)), m)
-        value = Rate(*m, m("deff"), m("effective"))
-        return in_polars(with_rates(totals, confidence, value=value)).select(chosen)
-    spans = counting.group_by("_group").agg(pl.min("week").alias("_from"), pl.max("week").alias("_to"))
-    parts = [pl.DataFrame(schema={"_group": pl.Int64, "value_ci_low": pl.Float64, "value_ci_high": pl.Float64})]
-    for first, last in spans.select("_from", "_to").unique().sort("_from", "_to").iter_rows():
-        inside = (nw.col("week") >= first) & (nw.col("week") <= last) & nw.col("week_complete")
-        totals = OF_SEGMENTS[rate](rows.filter(inside), groups, confidence, among=rows).totals
-        of_span = _placed(in_polars(totals.select(*groups.by, *chosen[1:])), found.named, groups)
-        theirs = spans.filter(pl.col("_from") == first, pl.col("_to") == last)
-        parts.append(of_span.join(theirs, on="_group", how="semi").select(chosen))
-    return pl.concat(parts)
-
-
-def _placed(frame: pl.DataFrame, named: pl.DataFrame, groups: Groups) -> pl.DataFrame:
+def placed(frame: pl.DataFrame, named: pl.DataFrame, groups: Groups) -> pl.DataFrame:
     """Add the group's place to rows with the group columns; weeks become dates, which pandas has not."""
     frame = frame.with_columns(pl.col("^week$").cast(pl.Date))
     if not groups.by:
