@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from csv import QUOTE_ALL, QUOTE_MINIMAL, writer
 from typing import TYPE_CHECKING, Any, Literal
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -272,6 +274,13 @@ def test_a_frame_of_another_library_is_read(kind: str) -> None:
     frame = pl.DataFrame({"Customer_ID": [5, 7], "cohort": ["new ", "old"]})
     source: Any = frame.to_pandas() if kind == "pandas" else frame.to_arrow()
     assert read_cohorts(source).rows() == [(5, "new", None), (7, "old", None)]
+
+
+def test_a_relation_of_duckdb_is_read_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which DuckDB's users need not have, and the package does not bring."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    relation = duckdb.sql("select * from (values (5, 'new '), (7, 'old')) as list(customer_id, cohort)")
+    assert read_cohorts(relation).sort("customer_id").rows() == [(5, "new", None), (7, "old", None)]
 
 
 def test_whole_floats_of_a_frame_are_ids() -> None:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from datetime import timedelta
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,16 @@ def test_an_arrow_turned_round_is_found() -> None:
     assert wrong_imports("report", "import bookings_analytics as ba") == {"__init__"}
     assert wrong_imports("metrics", "from bookings_analytics import Archive, schema") == {"__init__"}
     assert wrong_imports("cli", "from bookings_analytics import Archive, schema") == set()
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    """On one floor, too: whoever reads a room need not know one that knows it."""
+    knows: dict[str, set[str]] = {room: set() for room in FLOOR}
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room in FLOOR:
+            knows[room] |= imports(path.read_text("utf-8")) - {room}
+    assert tuple(TopologicalSorter(knows).static_order())  # raises CycleError, which names the rooms
 
 
 def test_the_public_names_are_listed_sorted_and_complete() -> None:

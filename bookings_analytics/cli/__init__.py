@@ -7,9 +7,9 @@ import warnings
 
 import typer
 
+import bookings_analytics as ba
 from bookings_analytics.cli.commands import app
 from bookings_analytics.cli.endings import Exit, exit_code, in_command_terms, written_down
-from bookings_analytics.errors import BookingsError
 
 __all__ = ["app", "run"]
 
@@ -19,7 +19,7 @@ def run() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
-    except BookingsError as error:
+    except ba.BookingsError as error:
         typer.echo(f"{type(error).__name__}: {in_command_terms(error)}", err=True)
         sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001 - the last net of the program: whoever runs a command reads no traceback

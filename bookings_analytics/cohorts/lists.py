@@ -13,7 +13,7 @@ import polars as pl
 from bookings_analytics.cohorts.files import csv_cells, sheet_cells
 from bookings_analytics.cohorts.header import Header, listed
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.engines import lazy
+from bookings_analytics.metrics.engines import in_polars, lazy
 from bookings_analytics.wording import cleaned
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_list(
     """
     known = Header(needs, optional, columns or {})
     if not isinstance(source, (str, Path)):
-        return _framed("the frame", lazy(source).collect("polars").to_native(), known)
+        return _framed("the frame", in_polars(lazy(source)), known)
     path = _existing(source)
     match path.suffix.lower():
         case ".csv" | ".txt" | ".tsv":
