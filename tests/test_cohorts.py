@@ -279,7 +279,7 @@ def test_a_frame_of_another_library_is_read(kind: str) -> None:
 def test_a_relation_of_duckdb_is_read_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which DuckDB's users need not have, and the package does not bring."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    relation = duckdb.sql("select * from (values (5, 'new '), (7, 'old')) as list(customer_id, cohort)")
+    relation: Any = duckdb.sql("select * from (values (5, 'new '), (7, 'old')) as list(customer_id, cohort)")
     assert read_cohorts(relation).sort("customer_id").rows() == [(5, "new", None), (7, "old", None)]
 
 
