@@ -53,7 +53,7 @@ def correlation(within: ArrayLike, unit: ArrayLike, y: ArrayLike, n: ArrayLike) 
         pairs += int(np.sum(n_s >= 2))
     if below == 0 or spread / below <= 1 or pairs < 10:
         return 0.0
-    return float(max(0, (above / below - 1) / (spread / below - 1)))
+    return float(np.clip((above / below - 1) / (spread / below - 1), 0, 1))
 
 
 class Clustered(NamedTuple):

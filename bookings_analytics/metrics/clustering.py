@@ -59,9 +59,10 @@ def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: 
     """Estimate how alike two trials of one unit are, pooled per studio over all classes (or weekdays).
 
     Over the classes with S ≥ 2 slots that have trials, with y hits of n trials in a slot and p = Y/N in its class:
-    D = Σ S/(S-1) Σ(y - pn)² / Σ N p(1-p), B = Σ p(1-p) Σn² / Σ N p(1-p), correlation = (D - 1)/(B - 1), at least 0; 0
-    also where fewer than `LEAST_UNITS` units have two trials. This solves deff = 1 + (B - 1)·correlation (Kish, Survey
-    Sampling, 1965; Cochran 1977, chapter 11) with the design effect of Rao & Scott (Biometrics 48, 1992).
+    D = Σ S/(S-1) Σ(y - pn)² / Σ N p(1-p), B = Σ p(1-p) Σn² / Σ N p(1-p), correlation = (D - 1)/(B - 1), kept within
+    0 and 1, which the estimate of little data can leave; 0 also where fewer than `LEAST_UNITS` units have two trials.
+    This solves deff = 1 + (B - 1)·correlation (Kish, Survey Sampling, 1965; Cochran 1977, chapter 11) with the design
+    effect of Rao & Scott (Biometrics 48, 1992).
 
     Units of classes without a hit (or a miss) count among the `LEAST_UNITS`: where hits are rare and come together,
     most classes have none, and it is just there that the few slots with hits say how alike seats are.
@@ -91,7 +92,7 @@ def correlations(rows: nw.LazyFrame[Any], count: Count, level: Level, measures: 
         m("correlation"): nw.when((nw.col(m("B")) > 0) & (nw.col(m("pairs")) >= LEAST_UNITS))
         .then(nw.col(m("D")) / nw.when(nw.col(m("B")) > 0).then(nw.col(m("B"))))
         .otherwise(0.0)
-        .clip(lower_bound=0.0)
+        .clip(0.0, 1.0)
         .round(_DECIMALS)
         for m in measures
     }
