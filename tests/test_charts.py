@@ -450,7 +450,7 @@ def test_a_chart_can_be_changed_further_and_put_beside_another(name: str) -> Non
     other = chart("coverage", FRAMES["coverage"])
     beside = (drawn.properties(title="Mine", width=200) | other).configure_axis(labelFontSize=9).to_dict(validate=False)
 
-    assert beside["hconcat"][0]["title"] == "Mine"
+    assert beside["hconcat"][0]["title"]["text"] == "Mine"
     assert compiled(beside | {"$schema": SCHEMA})
 
 

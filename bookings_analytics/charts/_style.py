@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
+from bookings_analytics.charts._beside import Drawn
 from bookings_analytics.charts._palette import GRID, INK, QUIET
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 WIDTH: Final = 588  # of a whole chart, about, in pixels: what JupyterLab leaves of a window 1100 wide
 SMALL: Final[dict[str, Any]] = {"color": QUIET, "fontSize": 12}
 BAND: Final = " Pale band: 95% range, whatever happened in unrecorded seats."
+ACROSS: Final = "item.mark.group.width"  # of the plot, in expressions: beside another chart, `width` is not it
 _TOPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)  # round ends for an axis of shares
 
 
@@ -97,4 +99,4 @@ def finish(layers: Iterable[alt.Chart], **properties: Any) -> alt.LayerChart:  #
     drawn = list(layers)
     for layer in drawn:
         layer.mark.aria = False
-    return alt.LayerChart(layer=drawn, view=alt.ViewBackground(stroke=None), **properties)
+    return Drawn(layer=drawn, view=alt.ViewBackground(stroke=None), **properties)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import altair as alt
 
 from bookings_analytics.charts._palette import ATTENDED, GAP, INK, NO_SHOW, QUIET
-from bookings_analytics.charts._style import BAND, right_edge, x_pixel, y_pixel
+from bookings_analytics.charts._style import ACROSS, BAND, right_edge, x_pixel, y_pixel
 from bookings_analytics.charts._trend_axes import DECIMALS, EDGE, HALF, WEEK, Axes, Row
 from bookings_analytics.charts._trend_findings import in_short, segments_of
 from bookings_analytics.wording import percent
@@ -169,7 +169,7 @@ class Marks:
             name = chart.mark_text(align="left", baseline="top", dy=6, fontSize=12, fontWeight="bold", color=INK)
             yield name.encode(x=x_pixel(0), text=alt.Text("name:N"))
             # where there is no room for both, the group's name is what stays
-            room = alt.ExprRef("width < datum.room ? '' : datum.short")
+            room = alt.ExprRef(f"{ACROSS} < datum.room ? '' : datum.short")
             short = chart.mark_text(align="right", baseline="top", dy=6, fontSize=12, color=QUIET, text=room)
             yield short.encode(x=alt.XDatum((self._axes.n_weeks - 1) * WEEK + EDGE))
 
@@ -179,7 +179,7 @@ class Marks:
             str(letters): "\n".join(textwrap.wrap(says, letters, break_on_hyphens=False))
             for letters in _LETTERS.values()
         }
-        *narrower, _ = (f"width < {pixels} ? datum['{letters}'] : " for pixels, letters in _LETTERS.items())
+        *narrower, _ = (f"{ACROSS} < {pixels} ? datum['{letters}'] : " for pixels, letters in _LETTERS.items())
         mark = alt.Chart(alt.InlineData([lines])).mark_text(
             align="left", baseline="top", lineBreak="\n", lineHeight=_LINE + 2, color=INK, fontSize=12.5, dx=-34, dy=46,
             text=alt.ExprRef("".join(narrower) + f"datum['{[*lines][-1]}']"),

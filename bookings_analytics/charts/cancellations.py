@@ -9,7 +9,18 @@ import altair as alt
 from bookings_analytics.charts._dots import dots
 from bookings_analytics.charts._palette import INK, LATE, QUIET
 from bookings_analytics.charts._rows import Rows, group_tooltip
-from bookings_analytics.charts._style import SMALL, WIDTH, axis, finish, nothing, right_edge, title, x_pixel, y_pixel
+from bookings_analytics.charts._style import (
+    ACROSS,
+    SMALL,
+    WIDTH,
+    axis,
+    finish,
+    nothing,
+    right_edge,
+    title,
+    x_pixel,
+    y_pixel,
+)
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import CANCELLATION_NOTICE, CANCELLATIONS
 from bookings_analytics.wording import SPELLED_OUT, counted, interval, percent, span
@@ -203,7 +214,7 @@ def cancellation_notice(
         ),
         chart.mark_text(dy=-6, fontSize=10, color=INK).encode(
             text=alt.Text("percent:N"),
-            opacity=alt.condition(f"width >= {_WIDE} || datum.apart", alt.value(1), alt.value(0)),
+            opacity=alt.condition(f"{ACROSS} >= {_WIDE} || datum.apart", alt.value(1), alt.value(0)),
         ),
         named.mark_rule(color=QUIET, strokeWidth=0.7).encode(y=alt.Y("base:Q")),
         named.mark_text(align="right", dx=-8, color=INK, fontSize=12).encode(text=alt.Text("label:N"), x=x_pixel(0)),
