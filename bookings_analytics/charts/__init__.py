@@ -2,8 +2,8 @@
 
 Every chart takes what the function of the same purpose in `bookings_analytics` returns, on any engine, keeps the
 frame's order of groups unless told another, says its finding as alternative text, and can be changed further like any
-Altair chart. Put beside each other with ``|``, charts have their titles on one line (`altair.hconcat` aligns their plots
-alone).
+Altair chart. Put beside each other with ``|``, charts have their titles on one line (`altair.hconcat` aligns only their
+plots).
 """
 
 from __future__ import annotations
