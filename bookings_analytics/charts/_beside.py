@@ -30,7 +30,7 @@ class Drawn(alt.LayerChart):
     """A chart of this package: layers over each other, whose title keeps to the line of those beside it."""
 
     def __or__(self, other: Any) -> alt.HConcatChart:  # noqa: ANN401 - any chart of Altair
-        """Put a chart to the right of this one."""
+        """Place a chart to the right of this one."""
         return _Beside(hconcat=[self, other], resolve=_OF_EACH).level()
 
 
@@ -38,7 +38,7 @@ class _Beside(alt.HConcatChart):
     """Charts beside each other."""
 
     def __ior__(self, other: Any) -> _Beside:  # type: ignore[misc] # noqa: ANN401, PYI034 - as Altair has it
-        """Put one more chart to the right: ``|`` does so in a copy."""
+        """Append one more chart to the right: ``|`` does so in a copy."""
         super().__ior__(other)
         return self.level()
 
