@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import formulas
 import numpy as np
@@ -216,8 +216,8 @@ def looked_at(spans: dict[int, tuple[date, date]]) -> pl.DataFrame:
     )
 
 
-@pytest.mark.parametrize("rate", HELD)
-def test_with_the_fetches_a_customer_has_the_weeks_that_lie_between_their_own(engine: Engine, rate: str) -> None:
+def spans_of_fetches() -> dict[int, tuple[date, date]]:
+    """The first and the last fetch of each customer: a third of all weeks, a third until some day, a third between."""
     random = np.random.default_rng(5)
     spans = {}
     for number in CUSTOMERS:
@@ -227,6 +227,30 @@ def test_with_the_fetches_a_customer_has_the_weeks_that_lie_between_their_own(en
             MONDAY - timedelta(3) if always else MONDAY + timedelta(first),
             MONDAY + timedelta(7 * WEEKS + 1 if always == 1 else last),
         )
+    return spans
+
+
+def visits_of_their_own_weeks(
+    rows: pl.DataFrame, rate: str, spans: dict[int, tuple[date, date]], weeks: list[tuple[date, date]]
+) -> Visits:
+    """Count seats and weeks of each customer, in those weeks of which all lies between both of their fetches."""
+    y, n = np.zeros(45), np.zeros(45)
+    for number, (since, until) in spans.items():
+        for monday, end in weeks:
+            if since <= monday and end <= until:
+                own = rows.filter(pl.col("customer_id") == number, pl.col("class_day").is_between(monday, end, "left"))
+                y[number] += own["outcome"].is_in(HELD[rate]).sum()
+                n[number] += 1
+    return Visits(y, n)
+
+
+def with_weeks(visited: Visits) -> Visits:
+    return Visits(visited.y[visited.n > 0], visited.n[visited.n > 0])
+
+
+@pytest.mark.parametrize("rate", HELD)
+def test_with_the_fetches_a_customer_has_the_weeks_that_lie_between_their_own(engine: Engine, rate: str) -> None:
+    spans = spans_of_fetches()
     frames = engine.frame(OUTCOMES), rate, engine.frame(COHORTS)
     row = engine.polars(before_after(*frames, change=CHANGE, weeks=3, fetches=engine.frame(looked_at(spans)))).row(
         0, named=True
@@ -234,17 +258,8 @@ def test_with_the_fetches_a_customer_has_the_weeks_that_lie_between_their_own(en
     sides = []
     for start in (CHANGE, CHANGE - timedelta(weeks=3)):
         weeks = [(start + timedelta(weeks=n), start + timedelta(weeks=n + 1)) for n in range(3)]
-        y, n = np.zeros(45), np.zeros(45)
-        for number, (since, until) in spans.items():
-            for monday, end in weeks:
-                if since <= monday and end <= until:  # all of the week lies between both fetches
-                    own = OUTCOMES.filter(
-                        pl.col("customer_id") == number, pl.col("class_day").is_between(monday, end, "left")
-                    )
-                    y[number] += own["outcome"].is_in(HELD[rate]).sum()
-                    n[number] += 1
-        sides.append(Visits(y, n))
-    (after, before), (now, then) = (sides, (Visits(each.y[each.n > 0], each.n[each.n > 0]) for each in sides))
+        sides.append(visits_of_their_own_weeks(OUTCOMES, rate, spans, weeks))
+    (after, before), (now, then) = sides, (with_weeks(each) for each in sides)
     assert 0 < before.n.sum() < 3 * 45
     assert (row["n"], row["baseline_n"]) == (now.n.sum(), then.n.sum())
     assert (row["value"], row["baseline_value"]) == pytest.approx((now.mean, then.mean))
@@ -253,6 +268,72 @@ def test_with_the_fetches_a_customer_has_the_weeks_that_lie_between_their_own(en
     covariance = float(np.sum((deviations(after) * deviations(before))[both]))
     expected = interval(now, then, covariance, 0.95)
     assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("rate", HELD)
+@pytest.mark.parametrize(
+    ("by", "one", "two"),
+    [("cohort", "late", "early"), ("class_id", 1, 0), ("week", MONDAY + timedelta(weeks=5), MONDAY)],
+    ids=["cohort", "class_id", "week"],
+)
+def test_groups_are_compared_in_the_weeks_that_lie_between_each_customers_own_fetches(
+    engine: Engine, rate: str, by: str, one: object, two: object
+) -> None:
+    spans = spans_of_fetches()
+    compared = compare(
+        engine.frame(OUTCOMES),
+        rate,
+        baseline=two,
+        cohorts=engine.frame(COHORTS),
+        by=by,
+        fetches=engine.frame(looked_at(spans)),
+    )
+    row = engine.polars(compared).filter(pl.col(by) == one).row(0, named=True)
+    sides = []
+    for value in (one, two):
+        days = [value] if isinstance(value, date) else [MONDAY + timedelta(weeks=week) for week in range(WEEKS)]
+        customers = COHORTS.filter(cohort=value)["customer_id"] if by == "cohort" else CUSTOMERS
+        of_group = OUTCOMES if by == "cohort" else OUTCOMES.filter(pl.col(by) == value)
+        own = {number: spans[number] for number in customers}
+        weeks = [(day, day + timedelta(weeks=1)) for day in days]
+        sides.append(visits_of_their_own_weeks(of_group, rate, own, weeks))
+    first, second = (with_weeks(each) for each in sides)
+    assert 0 < second.n.sum() < len(days) * len(customers)
+    assert (row["n"], row["baseline_n"]) == (first.n.sum(), second.n.sum())
+    assert (row["value"], row["baseline_value"]) == pytest.approx((first.mean, second.mean))
+    both = (sides[0].n > 0) & (sides[1].n > 0)
+    assert row["n_shared_customers"] == both.sum()
+    covariance = float(np.sum((deviations(sides[0]) * deviations(sides[1]))[both]))
+    expected = interval(first, second, covariance, 0.95)
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_whoever_joined_the_list_last_does_not_seem_to_come_less_often() -> None:
+    """Everybody comes once a week; half of the new have been on the list for the second half of the weeks."""
+    listed = COHORTS.head(20).with_columns(
+        cohort=pl.when(pl.col("customer_id") < 10).then(pl.lit("old")).otherwise(pl.lit("new"))
+    )
+    joined = {number: MONDAY + timedelta(weeks=0 if number < 15 else WEEKS // 2) for number in range(20)}
+    rows = [
+        (number, MONDAY + timedelta(weeks=week))
+        for number, since in joined.items()
+        for week in range(WEEKS)
+        if MONDAY + timedelta(weeks=week) >= since
+    ]
+    outcomes = pl.DataFrame(rows, schema=["customer_id", "week"], orient="row").with_columns(
+        studio=pl.lit("mitte"),
+        class_id=1,
+        class_slot_id=pl.int_range(pl.len()),
+        class_day=pl.col("week"),
+        week_complete=True,
+        outcome=pl.lit("attended"),
+    )
+    question: dict[str, Any] = {"baseline": "old", "cohorts": listed, "by": "cohort"}
+    spans = {number: (since, MONDAY + timedelta(weeks=WEEKS)) for number, since in joined.items()}
+    told = compare(outcomes, "booked_per_week", **question, fetches=looked_at(spans))
+    untold = compare(outcomes, "booked_per_week", **question)
+    assert told.select("value", "baseline_value", "difference", "n").row(0) == (1, 1, 0, 60)
+    assert untold.select("value", "baseline_value", "n").row(0) == (0.75, 1, 80)
 
 
 def test_a_list_that_grows_is_no_rise_of_visits() -> None:

@@ -31,6 +31,7 @@ def compare(
     by: str | Sequence[str],
     simultaneous: bool = False,
     confidence: float = 0.95,
+    fetches: IntoFrame | None = None,
 ) -> IntoFrameT:
     """Compute by how much a rate of each group differs from that of a baseline group, with its interval.
 
@@ -52,6 +53,9 @@ def compare(
         simultaneous: Whether all intervals hold together with the confidence: each is then at confidence^(1/k), for k
             groups beside the baseline.
         confidence: Nominal coverage of the intervals.
+        fetches: FETCHES of `bookings_analytics.schema`, for classes per customer and week: a customer's weeks then also
+            lie between their own first and last successful fetch, as in `visits`, and seats outside of them are not
+            counted. Without it, everybody of the group has every complete week, also those before they joined the list.
 
     Returns:
         One row per other group: its columns, then COMPARISON, sorted by group. Differences are of shares (0.05 is five
@@ -59,7 +63,7 @@ def compare(
 
     Raises:
         CohortError: The cohorts are needed and missing, or do not fit the outcomes.
-        TypeError: The two frames are on different engines.
+        TypeError: The frames are on different engines.
         ValueError: There is no such rate or no such baseline, ``outcomes`` is a frame of rates, ``by`` names no column
             or an ambiguous one, or the confidence is not between 0 and 1.
 
@@ -81,12 +85,13 @@ def compare(
     check_rate(outcomes, rate)
     rows, groups = read_groups(outcomes, cohorts, by, result=COMPARISON, counting=nw.col("outcome").is_in(HELD))
     quantile(confidence)  # which refuses what is no confidence
-    found = measuring(rate)(rows, groups, confidence, among=rows).settled(groups.by)
+    measure = measuring(rate, fetches=fetches)
+    found = measure(rows, groups, confidence, among=rows).settled(groups.by)
     sizes = rows_of(groups.ordered(found.totals, ["n"]))
     group = _baseline(baseline, sizes, groups.by)
     each = confidence ** (1 / max(1, len(sizes) - 1)) if simultaneous else confidence
     if each != confidence:
-        found = measuring(rate)(rows, groups, each, among=rows).settled(groups.by)
+        found = measure(rows, groups, each, among=rows).settled(groups.by)
     marked = found.totals.with_columns(_baseline=is_group(groups.by, group))
     against = marked.filter(nw.col("_baseline") == 1).select(nw.col(*TOTALS).name.prefix("_baseline_"))
     result = marked.filter(nw.col("_baseline") == 0).join(against, how="cross")
