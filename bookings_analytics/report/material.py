@@ -210,21 +210,22 @@ def read(request: Request, checked: Checked) -> Material:
     )  # fmt: skip
 
 
-def local_days(fetches: pl.DataFrame, hours: ClassHours | None) -> pl.DataFrame:
-    """Add the local day of each fetch to those that were made; in UTC where no time zone is known.
+def local_days(rows: pl.DataFrame, hours: ClassHours | None, time: str = "fetched_at") -> pl.DataFrame:
+    """Add the local ``day`` of each row to those that have a time; in UTC where no time zone is known.
 
     Args:
-        fetches: Every fetch.
+        rows: Fetches, or anything else of studios that has a time.
         hours: When the studios have classes.
+        time: The column that is it.
     """
-    made = fetches.filter(pl.col("fetched_at").is_not_null())
+
+    def local(studio: str) -> pl.Expr:
+        zone = hours.of(studio)[0] if hours else None
+        return pl.col(time).dt.convert_time_zone(zone) if zone else pl.col(time)
+
+    known = rows.filter(pl.col(time).is_not_null())
     parts = [
-        part.with_columns(day=_local(hours.of(str(studio))[0] if hours else None).dt.date())
-        for (studio,), part in made.group_by("studio", maintain_order=True)
+        part.with_columns(day=local(str(studio)).dt.date())
+        for (studio,), part in known.group_by("studio", maintain_order=True)
     ]
-    return pl.concat(parts) if parts else made.with_columns(day=pl.col("fetched_at").dt.date())
-
-
-def _local(zone: str | None) -> pl.Expr:
-    time = pl.col("fetched_at")
-    return time.dt.convert_time_zone(zone) if zone else time
+    return pl.concat(parts) if parts else known.with_columns(day=pl.col(time).dt.date())

@@ -16,6 +16,7 @@ from bookings_analytics.metrics.rates import booking_vs_participation, no_shows,
 from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.notebook.findings import findings
+from bookings_analytics.report.fullness import fullness
 from bookings_analytics.report.over_time import changes, data
 from bookings_analytics.report.parts import Figure, Question, Words
 from bookings_analytics.report.sheets import sheet
@@ -41,6 +42,7 @@ def questions(m: Material) -> Iterator[Question]:
         ("no-shows", "Who does not turn up?", _no_shows),
         ("late-cancels", "How late are seats canceled?", _late),
         ("waiting-list", "Does the waiting list get people in?", _waits),
+        ("fill", "How full are the classes?", fullness),
         ("weekdays", "Does the weekday matter?", _weekdays),
         ("trend", "Is it getting better?", changes),
         ("data", "What does the data cover?", data),

@@ -36,7 +36,7 @@ def sheet(
         called: Headings that are called otherwise here.
         when: The days that it speaks of; None: those of the frame, or the period.
     """
-    by = [name for name in rates.columns if name in {*m.by, "class_id", "weekday", "customer_id"}]
+    by = [name for name in rates.columns if name in {*m.by, "studio", "class_id", "weekday", "customer_id"}]
     period = [name for name in ("first_day", "last_day") if name in rates.columns]
     per = f", by {' and '.join(noun(name, 1) for name in by)}" if by else ""
     chosen = rates.select(*by, *columns, *period)
@@ -44,7 +44,8 @@ def sheet(
     of_all = table(rates, names=m.titles).sheet.lines[-1:]
     base = made.sheet.lines[-1:] if len(made.sheet.lines) > bool(period) else of_all
     own = made.sheet.lines[:1] if period else [f"{m.period.text}."] if m.period.text else []
-    lines = [*([f"{when}."] if when else own), *base]
+    head = [f"{when}."] if when else own
+    lines = [*head, *(line for line in base if line not in own)]
     new = called or {}
     columns_ = [replace(column, heading=new.get(column.heading, column.heading)) for column in made.sheet.columns]
     return Sheet(
