@@ -17,19 +17,27 @@ from pyspark.sql import DataFrame, SparkSession
 from bookings_analytics.metrics.engines import in_polars
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
-_CHEAP: Final = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+LOCAL: Final = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
     "spark.sql.debug.maxToStringFields": "10000",  # a plan's text is the whole plan
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+}
+FOR_FEW_ROWS: Final = LOCAL | {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.python.sql.dataFrameDebugging.enabled": "false",  # which asks the JVM twice for each part of an expression
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # a few thousand rows are sooner interpreted than compiled for
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.constraintPropagation.enabled": "false",  # which tries every alias of every step for every filter
+    "spark.sql.subexpressionElimination.enabled": "false",
 }
 
 
@@ -41,13 +49,13 @@ def require_java() -> None:
     pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
-@cache
-def session(master: str = "local[1]", *, codegen: bool = False) -> SparkSession:
-    """Start the session, or return the one that runs; code generation is worth its time for many rows only."""
+def session(master: str = "local[1]", *, settings: Mapping[str, str] = FOR_FEW_ROWS) -> SparkSession:
+    """Start the session, or return the one that runs."""
+    if running := SparkSession.getActiveSession():
+        return running
     builder = SparkSession.builder.master(master)
-    for name, value in _CHEAP.items():
-        fast = codegen and name in {"spark.sql.codegen.wholeStage", "spark.driver.extraJavaOptions"}
-        builder = builder if fast else builder.config(name, value)
+    for name, value in settings.items():
+        builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
     return spark

@@ -216,9 +216,11 @@ def test_scale_md_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 ON_A_CLUSTER = """
 import sys
 import bookings_analytics as ba
-from spark_engine import SPARK, session
-spark = session("local-cluster[2,1,1024]")
-outcomes = ba.classify(spark.read.parquet(sys.argv[1]).repartition(4))
+from spark_engine import FOR_FEW_ROWS, SPARK, session
+cheap = {"spark.executor.extraJavaOptions": FOR_FEW_ROWS["spark.driver.extraJavaOptions"]}
+two_each = {"spark.sql.shuffle.partitions": "2"}  # so that both workers have a part of every step
+spark = session("local-cluster[2,1,1024]", settings=FOR_FEW_ROWS | cheap | two_each)
+outcomes = ba.classify(spark.read.parquet(sys.argv[1]).repartition(2))
 SPARK.polars(ba.no_shows(outcomes, by="class_id")).write_parquet(sys.argv[2])
 """
 

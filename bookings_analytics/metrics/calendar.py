@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import narwhals as nw
 
-from bookings_analytics.metrics.engines import count, day_number, rows_of
+from bookings_analytics.metrics.engines import count, day_number, rows_of, settled
 from bookings_analytics.schema import API_WINDOW, HELD
 
 WEEK: Final = "_week"  # the column of its number; null: the class is not dated
@@ -104,7 +104,9 @@ def calendar(rows: nw.LazyFrame[Any], weeks: nw.LazyFrame[Any]) -> nw.LazyFrame[
     seen = rows_of(rows.select(nw.col(WEEK).min().alias("_min"), nw.col(WEEK).max().alias("_max")))
     whole = rows_of(weeks.select(nw.col(COMPLETE[0]).min(), nw.col(COMPLETE[1]).max()))
     known = [int(week) for ends in (*seen, *whole) for week in ends if week is not None]
-    one = rows.select(_one=nw.len())  # one row, from which every engine makes the rows to join
+    one = settled(
+        rows.select(_one=nw.len()), in_polars=False
+    )  # one row, from which every engine makes the rows to join
     if not known:
         return one.select(nw.lit(0, nw.Int64).alias(WEEK), week=nw.lit(_FIRST_MONDAY)).filter(nw.col(WEEK) > 0)
     first, last = min(known), max(known)

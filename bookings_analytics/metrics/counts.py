@@ -13,7 +13,7 @@ import narwhals as nw
 from bookings_analytics.metrics.calendar import with_week_numbers
 from bookings_analytics.metrics.clustering import clustered_totals
 from bookings_analytics.metrics.design_effects import Measure
-from bookings_analytics.metrics.engines import aggregate, count, join_groups, settled
+from bookings_analytics.metrics.engines import aggregate, count, join_groups
 from bookings_analytics.metrics.groups import MEMBERS, Groups
 from bookings_analytics.metrics.weeks import (
     base_by_week,
@@ -67,7 +67,7 @@ def counted_of_base(
     if fetches is not None:
         booked = customer_weeks(rows, rows.select(*CUSTOMER_KEY).unique(), fetches)
         rows = watched(rows, booked, in_base())
-    totals = settled(counted(rows, groups, *measures, among=bookings), in_polars=False)
+    totals = counted(rows, groups, *measures, among=bookings)
     named = [*groups.shared, "week"]
     totals = join_groups(totals, base_by_week(numbered, base, groups, in_base()), named, how="left")
     in_week = nw.when(nw.col("week").is_null()).then(nw.col(MEMBERS)).otherwise(nw.col("_base").fill_null(0))

@@ -9,7 +9,7 @@ import narwhals as nw
 import polars as pl
 
 from bookings_analytics.errors import CohortError
-from bookings_analytics.metrics.engines import lazy, rows_of
+from bookings_analytics.metrics.engines import kept, lazy, rows_of, settled
 from bookings_analytics.metrics.groups import MEMBERS, NOT_READ, Groups
 from bookings_analytics.schema import CLASS_KEY, CUSTOMER_KEY, OUTCOME, PERIOD
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+_UNREAD = ("booking_id", "participant_status", "last_changed_at")  # no rate is made of these
 _COUNTS = frozenset(f"n_{kind}" for kind in OUTCOME.categories)
 
 
@@ -49,6 +50,7 @@ def read_groups(
     bookings = lazy(outcomes)
     columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or ()))
     there = bookings.collect_schema()
+    bookings = kept(bookings.drop(*(name for name in _UNREAD if name not in columns), strict=False))
     if cohorts is None:
         _check_by(columns, there, {}, result)
         return bookings, _labeled(bookings, Groups(columns, columns, None, {}), counting)
@@ -71,7 +73,7 @@ def read_groups(
         .with_columns((1 - nw.col(MEMBERS)).alias(NOT_READ))
     )
     own = tuple(name for name in columns if name not in theirs)
-    groups = Groups(columns, own, members, _places(listed) if "cohort" in named else {})
+    groups = Groups(columns, own, kept(members), _places(listed) if "cohort" in named else {})
     return bookings, _labeled(bookings, groups, counting)
 
 
@@ -88,7 +90,7 @@ def _titles(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any] | 
     key = [name for name in CLASS_KEY if name in groups.by]
     found = bookings.group_by(*key).agg(_first=title.min(), _last=title.max())
     one = nw.when(nw.col("_first") == nw.col("_last")).then(nw.col("_first"))
-    return found.with_columns(class_title=one).select(*key, "class_title")
+    return settled(found.with_columns(class_title=one).select(*key, "class_title"), in_polars=False)
 
 
 def _dated(bookings: nw.LazyFrame[Any], groups: Groups, counting: nw.Expr | None) -> Groups:
@@ -110,7 +112,7 @@ def _dated(bookings: nw.LazyFrame[Any], groups: Groups, counting: nw.Expr | None
     if "_dated" in days:
         complete = nw.when(nw.col("_dated") == 1).then(nw.col("_incomplete") == 0)
         period = period.with_columns(week_complete=complete).drop("_incomplete", "_dated")
-    return replace(groups, period=period)
+    return replace(groups, period=settled(period, in_polars=False))
 
 
 def _places(cohorts: nw.LazyFrame[Any]) -> dict[str, nw.LazyFrame[Any]]:

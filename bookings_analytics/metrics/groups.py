@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from bookings_analytics.metrics.engines import aggregate, join_groups, ordered
+from bookings_analytics.metrics.engines import aggregate, join_groups, ordered, settled
 from bookings_analytics.schema import CUSTOMER_KEY
 
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ class Groups:
         """
         if self.expected is not None:
             rows = nw.concat([rows, self.expected], how="diagonal")
-        totals = aggregate(rows, self.by, sums, amounts)
+        totals = settled(aggregate(rows, self.by, sums, amounts), in_polars=False)
         if self.members is None:
             return totals
         cohort_group = ["_all", *(name for name in self.by if name not in self.own)]
         sizes = {name: nw.col(name).sum() for name in (MEMBERS, NOT_READ)}
-        groups = aggregate(self.members.with_columns(_all=nw.lit(1)), cohort_group, sizes)
+        groups = settled(aggregate(self.members.with_columns(_all=nw.lit(1)), cohort_group, sizes), in_polars=False)
         both = nw.concat([groups, totals.with_columns(_all=nw.lit(1), _found=nw.lit(1))], how="diagonal")
         return (
             both.with_columns(
