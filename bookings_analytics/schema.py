@@ -26,9 +26,9 @@ PLACE_KEY: Final = (*CUSTOMER_KEY, "class_slot_id")  # what a customer asks for:
 SLOT_KEY: Final = ("studio", "class_slot_id")
 CLASS_KEY: Final = ("studio", "class_id")
 
-API_WINDOW: Final = timedelta(days=14)  # the API shows a class for so long before and after now
-FEW: Final = 30  # a rate without effective customers is of few below so many trials
-FEW_CUSTOMERS: Final = 10  # a rate with them is of few below so many effective customers
+API_WINDOW: Final = timedelta(days=14)  # the API shows a class for this long before and after now
+FEW: Final = 30  # a rate without effective customers is of few below this many trials
+FEW_CUSTOMERS: Final = 10  # a rate with them is of few below this many effective customers
 
 SEAT_STATUSES: Final = ("BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED")
 
@@ -248,7 +248,7 @@ def _counts(*names: str) -> dict[str, pl.DataType]:
 
 
 _EFFECTIVE: Final = {
-    "n_effective_customers": pl.Float64(),  # so many customers with equally many trials would say as much
+    "n_effective_customers": pl.Float64(),  # this many customers with equally many trials would say as much
     "slot_correlation": pl.Float64(),  # between two trials of one class slot; null without slots
     "day_correlation": pl.Float64(),  # between two trials of one day; null where no class is dated
 }
@@ -295,7 +295,7 @@ NO_SHOWS: Final = pl.Schema(
 
 CANCELLATIONS: Final = pl.Schema(  # of seats
     {
-        "deadline_h": pl.Float64(),  # late: canceled less than so many hours before the start; null: on the class day
+        "deadline_h": pl.Float64(),  # late: canceled less than this many hours before the start; null: on the class day
         **_counts("n_customers", "n_attended", "n_no_show", "n_unrecorded"),
         **_counts("n_canceled", "n_late", "n_ambiguous", "n_undated"),  # ambiguous: late or not is not known
         **_rate("late_cancel_rate"),  # null where more than a twentieth is ambiguous or undated

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import date
 
 NONE: Final = "—"  # where there is no number
-SPELLED_OUT: Final = 6  # groups: a text names each of so many, of more the extremes
+SPELLED_OUT: Final = 6  # groups: a text names each of up to this many, of more the extremes
 _BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")  # some of them abort vl-convert
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~&$:@^]")
@@ -117,7 +117,7 @@ def amount_change(difference: float | None) -> str:
 
 
 def noun(column: str, n: int) -> str:
-    """Name what so many groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
+    """Name what a number of groups are: ``class`` for one of class_id, ``age groups`` for several of age_group."""
     one, many = _NOUNS.get(column, (own := cleaned(column).replace("_", " "), own + "s"))
     return one if n == 1 else many
 

@@ -374,7 +374,7 @@ def test_a_gap_of_just_14_days_misses_nothing(archive: Archive) -> None:
 
 def test_coverage_groups_by_columns_that_are_there(archive: Archive) -> None:
     archive.add(result(at(0), {1: {}}))
-    with pytest.raises(ValueError, match="by names 'cohort', which is no column"):
+    with pytest.raises(ValueError, match="by names 'cohort', which is not a column"):
         archive.coverage(by="cohort")
 
 

@@ -252,7 +252,7 @@ def test_more_lines_than_can_be_told_apart_are_refused() -> None:
 
 
 def test_something_that_is_no_rate_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'no shows' is no rate\. Choose one of booking_rate"):
+    with pytest.raises(ValueError, match=r"'no shows' is not a rate\. Choose one of booking_rate"):
         charts.by_weekday(WEEKDAYS, "no shows")
 
 

@@ -180,7 +180,7 @@ def test_known_times_of_an_archive_without_bookings_date_nothing(tmp_path: Path)
     [
         ({"timezone": "Europe/Bärlin"}, "timezone is 'Europe/Bärlin' for studio 's', which does not exist"),
         ({"timezone": {"nord": ZONE}}, "timezone= names no studio 's'"),
-        ({"timezone": ZONE, "opens": "5 Uhr"}, "'5 Uhr' is no time of day"),
+        ({"timezone": ZONE, "opens": "5 Uhr"}, "'5 Uhr' is not a time of day"),
         ({"timezone": ZONE, "closes": {"nord": "23:00"}}, "closes= names no studio 's'"),
         ({"timezone": ZONE, "opens": "22:00", "closes": "06:00"}, "opens at 22:00 and closes at 06:00: swap the two"),
     ],

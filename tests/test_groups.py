@@ -99,7 +99,9 @@ def test_frames_of_two_engines_are_refused() -> None:
 
 
 def test_a_column_that_nobody_has_is_refused_with_those_there_are(engine: Engine) -> None:
-    with pytest.raises(ValueError, match=r"by names 'daypat', which is no column\. To choose from: .*cohort.*daypart"):
+    with pytest.raises(
+        ValueError, match=r"by names 'daypat', which is not a column\. To choose from: .*cohort.*daypart"
+    ):
         counted(engine, OUTCOME_ROWS, COHORT_ROWS, "daypat")
     with pytest.raises(ValueError, match="for a column of the cohorts, pass cohorts="):
         no_shows(engine.frame(OUTCOME_ROWS), by="cohort")

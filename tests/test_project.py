@@ -215,6 +215,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_reads_as_translated(page: Path) -> None:
+    assert translated(page.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
@@ -333,9 +338,26 @@ class TestWords:
             if "Args:" in doc:
                 assert [name for name in own if not re.search(rf"^ +\*?{name}: ", doc, re.MULTILINE)] == [], node.name
 
+    def test_nothing_reads_as_translated(self, path: Path) -> None:
+        """Such as "is no rate" for "is not a rate", or "so many weeks" for a number of weeks."""
+        assert translated(path.read_text("utf-8")) == []
+
     def test_the_spelling_is_american(self, path: Path) -> None:
         british = r"\b(?:colour|centre|grey|cancelled\b|behaviour|labelled|neighbour|favour|analys(?:e|ing)\b)\w*"
         assert re.findall(british, path.read_text("utf-8").replace("CancelledError", ""), re.IGNORECASE) == []
+
+
+def translated(text: str) -> list[str]:
+    no = r"(?<!here )\b(?:is|are|was|were) no (?!longer\b|more\b|less\b|later\b|earlier\b)[\w`]+"
+    so_many = r"\b[Ss]o (?:many|few|long) (?!that\b)\w+(?! that\b)\b(?! that)"
+    return re.findall(rf"{no}|{so_many}", text)
+
+
+def test_what_reads_as_translated_is_found() -> None:
+    odd = "It is no rate. Weeks are no days. Shown for so long before. Older than so many weeks. So few seats remain."
+    assert len(translated(odd)) == 5
+    sound = "There is no rate. It is no longer there, is no more than chance, and so few seats that it is left out."
+    assert translated(sound) == []
 
 
 def test_odd_words_are_found() -> None:

@@ -114,12 +114,12 @@ def test_a_studio_has_a_time_zone_and_hours() -> None:
 def test_a_zone_or_an_hour_that_does_not_exist_is_refused_where_it_was_set(
     monkeypatch: pytest.MonkeyPatch, setting: str, value: Any
 ) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{setting}= \(or BOOKINGS_{setting.upper()} .*is no time"):
+    with pytest.raises(ConfigurationError, match=rf"^{setting}= \(or BOOKINGS_{setting.upper()} .*is not a time"):
         studio(**{setting: value})
     for name, text in [("STUDIO", "mitte"), ("BASE_URL", "https://acme.example"), ("API_KEY", KEY)]:
         monkeypatch.setenv(f"BOOKINGS_{name}", text)
     monkeypatch.setenv(f"BOOKINGS_{setting.upper()}", str(value))
-    with pytest.raises(ConfigurationError, match=rf"^BOOKINGS_{setting.upper()}: .*is no time"):
+    with pytest.raises(ConfigurationError, match=rf"^BOOKINGS_{setting.upper()}: .*is not a time"):
         Studio.from_env()
 
 

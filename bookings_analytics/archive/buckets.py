@@ -98,7 +98,7 @@ def _latest(now: Snapshot, bucket: int, until: datetime) -> pl.DataFrame:
 
 
 def _moved(now: Snapshot, ids: pl.Series, width: int) -> Iterator[pl.DataFrame]:
-    """Yield all rows of all tables in their new buckets, so many at once."""
+    """Yield all rows of all tables in their new buckets, a number of them at once."""
     buckets = ids.to_frame("customer_id").select(bucket_of(width).alias("bucket").unique().sort())["bucket"]
     n_rows = now.n_rows()
     at_once = max(1, len(buckets) * _ROWS_AT_ONCE // max(1, n_rows))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bookings_analytics.archive.snapshot import Snapshot
     from bookings_analytics.archive.table import ArchiveTable
 
-_FEW_SLOTS: Final = 5  # two studios may share so many ids by accident
-_ATTEMPTS: Final = 5  # files that another writer has just removed are no damage
+_FEW_SLOTS: Final = 5  # two studios may share this many ids by accident
+_ATTEMPTS: Final = 5  # files that another writer has just removed are not damage
 _NAMED: Final = 3  # examples a message names
 
 

@@ -27,7 +27,7 @@ def fetch_outcomes(fetches: pl.DataFrame, since: date | None, until: date | None
         until: The last day (UTC) of the period; None: no limit.
 
     Raises:
-        ValueError: The period ends before it begins, or a limit is no date.
+        ValueError: The period ends before it begins, or a limit is not a date.
     """
     check_period(since, until)
     day = pl.col("fetched_at").dt.date()
@@ -48,7 +48,7 @@ def check_period(since: date | None, until: date | None) -> None:
     """Check the limits of a period.
 
     Raises:
-        ValueError: It ends before it begins, or a limit is no date.
+        ValueError: It ends before it begins, or a limit is not a date.
     """
     for name, limit in (("since", since), ("until", until)):
         if limit is not None and (not isinstance(limit, date) or isinstance(limit, datetime)):

@@ -163,7 +163,7 @@ def _damage(path: Path) -> str | None:
     """Describe what a commit has come to, to follow the word has; None if it is whole."""
     try:
         actions = _actions(path)
-    except ValueError:  # of json, and of text that is no UTF-8
+    except ValueError:  # of json, and of text that is not UTF-8
         return "been cut short or overwritten"
     if not actions:
         return "nothing in it"

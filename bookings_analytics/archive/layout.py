@@ -64,7 +64,7 @@ _DIFFERENCES: Final = dict.fromkeys(_SORTED, ColumnProperties(dictionary_enabled
 WRITER: Final = WriterProperties(
     compression="ZSTD",
     column_properties=_DIFFERENCES,
-    max_row_group_size=50_000,  # so many are in memory for each file that is written
+    max_row_group_size=50_000,  # this many are in memory for each file that is written
 )
 
 

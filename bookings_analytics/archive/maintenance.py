@@ -70,7 +70,7 @@ def rename_studio(archive: ArchiveTable, old: str, new: str) -> None:
     """Rename a studio in every row, in one commit.
 
     Raises:
-        ArchiveError: `old` is no studio of the archive, `new` is one already, or empty.
+        ArchiveError: `old` is not a studio of the archive, or `new` is one already or empty.
     """
     name = cleaned(new)
     if not name:

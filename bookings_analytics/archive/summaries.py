@@ -73,7 +73,7 @@ class ArchiveSummaries(ArchiveFrames):
 
         Raises:
             CohortError: The list can't be used, or names no studio while the archive has several.
-            ValueError: ``since`` is after ``until``, or one of them is no date.
+            ValueError: ``since`` is after ``until``, or one of them is not a date.
 
         Example:
             >>> from tempfile import mkdtemp

@@ -45,7 +45,7 @@ def archives_at(location: str | Path, storage_options: Mapping[str, str] | None)
         return [itself]
     if others := [path.name for path in inside if path not in archives]:
         raise ArchiveError(
-            f"{location} holds {_names(archives)} and {', '.join(others[:_NAMED])}, which is no archive. To read "
+            f"{location} holds {_names(archives)} and {', '.join(others[:_NAMED])}, which is not an archive. To read "
             f"archives together, move {others[0]} elsewhere; to read one, name it."
         )
     return list(archives.values())

@@ -102,7 +102,7 @@ class ArchiveUpkeep(ArchiveSummaries):
         return erase(self._table, Customers(ids, kept), dry_run=dry_run or not ids)
 
     def retain(self, *, weeks: int, dry_run: bool = False) -> Erasure:
-        """Erase what is older than so many weeks: fetches, and bookings that no fetch has shown since.
+        """Erase what is older than a number of weeks: fetches, and bookings that no fetch has shown since.
 
         Of a younger booking every row stays, so that the next fetch finds nothing changed that has not.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def read_timed(rates: IntoFrame, rate: str, when: str, names: Mapping[Any, str] | None) -> tuple[Table, RateFacts]:
     """Read the rows of one rate; each gets its trials and the label of its group without the time."""
     if rate not in RATES:
-        raise ValueError(f"{rate!r} is no rate. Choose one of {', '.join(RATES)}.")
+        raise ValueError(f"{rate!r} is not a rate. Choose one of {', '.join(RATES)}.")
     facts = RATES[rate]
     known = {name for frame in RESULTS for name in frame} | {when}
     needs = [rate, f"{rate}_ci_low", f"{rate}_ci_high", *facts.trials, when]

@@ -26,7 +26,7 @@ _HEAD, _FOOT, _MARGIN = 24, 10, 6  # pixels above and below a group's plot; of a
 _TICKS: Final = 5
 _BOUNDS: Final = ("value_bounds_low", "value_bounds_high")
 _PLACED: Final = ("value", "limit_low", "limit_high", "center", *_BOUNDS)
-_ROOM: Final = 1.5  # a band may make the axis of a group alone so many times longer; what lies beyond is cut
+_ROOM: Final = 1.5  # a band may make the axis of a group alone this many times longer; what lies beyond is cut
 
 
 class Axes:

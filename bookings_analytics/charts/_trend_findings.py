@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bookings_analytics.schema import RateFacts
 
 _Row = dict[str, Any]
-_ALARMS: Final = {12: 0.03, 26: 0.08, 52: 0.23}  # weeks → at most so many charts alarm in which nothing changes
-_SLOPES: Final = 0.07  # at most so many slopes seem to rise or fall where nothing changes
+_ALARMS: Final = {12: 0.03, 26: 0.08, 52: 0.23}  # weeks → the most charts that alarm although nothing changes
+_SLOPES: Final = 0.07  # the most slopes that seem to rise or fall although nothing changes
 _LEAST_WEEKS: Final = 12
 _SHORT: Final = {
     "above": "above",

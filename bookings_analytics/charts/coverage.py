@@ -82,7 +82,7 @@ def _overduration(daily: Table) -> alt.LayerChart:
         tooltip={"read on": "read_on", "longest gap": "longest", "customers": "n"},
         columns={"longest gap": "longest", "customers": "n"},
     )
-    weekly = span > _WEEKLY_FROM  # so many bars would be narrower than a pixel, and form patterns
+    weekly = span > _WEEKLY_FROM  # bars of days would be narrower than a pixel, and form patterns
     read_days = [_bar(row, first, 0.5 * rows.step) for row in daily.rows if row["n_read"]]
     in_vain = [_bar(row, first, 0) for row in daily.rows if row["n_fetches"] and not row["n_read"]]
     if weekly:

@@ -106,7 +106,7 @@ def _curve(customers_by_misses: Mapping[int, float], says: str) -> list[dict[str
 
 
 def _alike(seats: Sequence[tuple[int, int]], rate: float) -> dict[int, float]:
-    """Compute how many customers would have so many no-shows on average if every seat was missed with one chance."""
+    """Compute how many customers would have each number of no-shows if all seats had the same chance to be missed."""
     expected: dict[int, float] = {}
     sizes: dict[int, int] = {}
     for n, _ in seats:

@@ -36,7 +36,7 @@ def outcome_counts(
         sort: An outcome, for its largest share first, or group values in the order wanted.
 
     Raises:
-        ValueError: If ``counts`` lacks a column that the chart needs, or ``sort`` is no outcome.
+        ValueError: If ``counts`` lacks a column that the chart needs, or ``sort`` is not an outcome.
 
     Example:
         >>> import polars as pl
@@ -62,7 +62,7 @@ def outcome_counts(
     wide = Table(table.by, _widened(table.rows))
     if isinstance(sort, str):
         if sort not in kinds:
-            raise ValueError(f"{sort!r} is no outcome with a share. Sort by one of {', '.join(kinds)}.")
+            raise ValueError(f"{sort!r} is not an outcome with a share. Sort by one of {', '.join(kinds)}.")
         wide.rows.sort(key=lambda row: row[f"n_{sort}"] / max(1, _total(row, kinds)), reverse=True)
     heading = f"What became of bookings{table.per}"
     if not wide.rows:

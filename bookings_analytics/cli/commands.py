@@ -86,7 +86,7 @@ def fetch(
 ) -> None:
     """Fetch into an archive, for a daily schedule; studio and key come from the environment, or from --studios.
 
-    Exit code 0: done; unknown customers and those who opted out are no failure. 2: a setting or the key is wrong.
+    Exit code 0: done; unknown customers and those who opted out are not a failure. 2: a setting or the key is wrong.
     3: a customer who could have been fetched was not. 4: no network or no API, and nobody was fetched.
     5: another fetch into the archive still runs. 130 or 143: interrupted or terminated. 70: an error in this program.
     """

@@ -97,7 +97,7 @@ def fetch_into_archive(
     if failures is not None:
         _check_writable(failures)
     try:
-        kept = _CountingArchive(archive)  # refuses what is no archive before a lock file is left beside it
+        kept = _CountingArchive(archive)  # refuses what is not an archive before a lock file is left beside it
         with alone(archive, wait=wait, echo=echo), _terminable() as terminated:
             result, stopped_by = _fetch(cohorts, studios, kept, max_age)
             if with_classes and stopped_by is None:
@@ -149,7 +149,7 @@ def _fetch(
 
 
 def _ending(result: FetchResult, unread: pl.DataFrame) -> Exit:
-    """Choose the exit code: customers who can't be fetched for good are no failure, a whole studio of them is."""
+    """Choose the exit code: customers who can't be fetched for good are not a failure, a whole studio of them is."""
     if unread.filter(~pl.col("outcome").is_in(SETTLED)).is_empty():
         return Exit.SOME_NOT_FETCHED if result.unread_studios else Exit.DONE
     answered = pl.col("outcome").is_in([*SETTLED, "invalid_response"]) | pl.col("http_status").is_in(_REFUSED)

@@ -53,7 +53,7 @@ class Moment:
         at: The time, in UTC.
 
     Raises:
-        ValueError: The text is no time with an offset.
+        ValueError: The text is not a time with an offset.
     """
 
     def __init__(self, text: str) -> None:
@@ -134,7 +134,7 @@ def decode_page(body: bytes, asked: str, mask: Callable[[str], str]) -> Page:
     """
     try:
         page = _envelope.decode(body)
-        page.offset.encode()  # half a pair of surrogates is no text that an address could hold
+        page.offset.encode()  # an address can't hold half a pair of surrogates
         return Page(bytes(page.result), page.offset if page.has_next else None)
     except UNREADABLE as error:
         problem = str(error)

@@ -54,7 +54,7 @@ class ListConnection(ApiConnection):
         Raises:
             ApiError: The API answered with an error status; which subclass says which.
             ConnectionFailedError: No complete answer came.
-            InvalidResponseError: The answer is no page, or larger than `MAX_BODY`.
+            InvalidResponseError: The answer is not a page, or larger than `MAX_BODY`.
         """
         url = self._url_of(path).copy_with(query=query(offset))
         page, _ = await self._get(url, Asked(asked), lambda body: decode_page(body, asked, self._mask))

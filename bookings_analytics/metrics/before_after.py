@@ -69,7 +69,7 @@ def before_after(
 
     Raises:
         CohortError: The cohorts are needed and missing, or do not fit the outcomes.
-        TypeError: The frames are on different engines, or ``change`` is no date.
+        TypeError: The frames are on different engines, or ``change`` is not a date.
         ValueError: There is no such rate, the classes are not dated, a day of either period lies outside the days that
             were completely fetched, ``by`` names no column, an ambiguous one or one of a time, or the confidence is
             not between 0 and 1.
@@ -91,7 +91,7 @@ def before_after(
     """
     check_rate(outcomes, rate)
     rows, groups = read_groups(outcomes, cohorts, by, result=COMPARISON)
-    quantile(confidence)  # which refuses what is no confidence
+    quantile(confidence)  # which refuses what lies outside 0 to 1
     if of_one := [name for name in groups.by if name in _OF_ONE_PERIOD]:
         raise ValueError(f"by names {of_one[0]!r}, and none is both before and after the change: leave it out.")
     _check_periods(rows, change, weeks)

@@ -79,7 +79,7 @@ def cancellations(
         CohortError: The cohorts do not fit the outcomes.
         TypeError: The two frames are on different engines.
         ValueError: The outcomes carry no class days (with a deadline: no known starts), ``by`` names no column or an
-            ambiguous one, the confidence is not between 0 and 1, or the deadline is no timedelta from 0.
+            ambiguous one, the confidence is not between 0 and 1, or the deadline is not a timedelta of 0 or more.
 
     Example:
         >>> from datetime import date

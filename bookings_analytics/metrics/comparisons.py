@@ -84,7 +84,7 @@ def compare(
     """
     check_rate(outcomes, rate)
     rows, groups = read_groups(outcomes, cohorts, by, result=COMPARISON, counting=nw.col("outcome").is_in(HELD))
-    quantile(confidence)  # which refuses what is no confidence
+    quantile(confidence)  # which refuses what lies outside 0 to 1
     measure = measuring(rate, fetches=fetches)
     found = measure(rows, groups, confidence, among=rows).settled(groups.by)
     sizes = rows_of(groups.ordered(found.totals, ["n"]))

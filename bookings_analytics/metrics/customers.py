@@ -69,7 +69,7 @@ def customers(outcomes: IntoFrameT, cohorts: IntoFrame | None = None, *, confide
         >>> ba.customers(outcomes).select("customer_id", "n_seats", "n_no_show", "no_show_estimate").rows()
         [(1, 6, 6, 0.97...), (3, 1, 1, 0.91...), (2, 1, 0, 0.57...)]
     """
-    quantile(confidence)  # which refuses what is no confidence
+    quantile(confidence)  # which refuses what lies outside 0 to 1
     rows, groups = read_groups(outcomes, cohorts, None, result=CUSTOMERS)
     counted = _counted(rows, groups)
     result = _with_estimate(counted, confidence).with_columns(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DAYS: Final = [name for name, kind in DATED.items() if kind == pl.Date]  # moments at midnight in pandas
 _DAY_S: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1)
-_DIGITS: Final = 20  # numbers in names are compared as numbers up to so many digits
+_DIGITS: Final = 20  # numbers in names are compared as numbers up to this many digits
 
 
 P = ParamSpec("P")

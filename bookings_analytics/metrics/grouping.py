@@ -157,7 +157,7 @@ def _check_by(
         if name not in outcomes and name not in cohorts:
             known = ", ".join(sorted({*outcomes, *cohorts}))
             missing = "" if cohorts else "; for a column of the cohorts, pass cohorts="
-            raise ValueError(f"by names {name!r}, which is no column. To choose from: {known}{missing}.")
+            raise ValueError(f"by names {name!r}, which is not a column. To choose from: {known}{missing}.")
         if name in outcomes and name in cohorts and name not in CUSTOMER_KEY:
             raise ValueError(f"by names {name!r}, a column of both the outcomes and the cohorts; rename one of them.")
         if name in {*result, *_COUNTS, *PERIOD} - {"week_complete"} or name.startswith("_"):

@@ -38,7 +38,7 @@ class Groups:
         expected: The columns of ``by``: groups that a result has also where no row is counted; None: no further ones.
         period: The columns of ``by`` and those of `schema.PERIOD` that the outcomes allow; None: they carry no days.
         titles: ``class_id``, with ``studio`` where that is a group column too, and ``class_title``; None: ``class_id``
-            is no group column, or the outcomes carry no titles.
+            is not a group column, or the outcomes carry no titles.
     """
 
     by: tuple[str, ...]

@@ -67,11 +67,11 @@ def clock_time(text: str) -> timedelta:
     """Read a local time such as "05:00" or "24:00" as hours since midnight.
 
     Raises:
-        ValueError: The text is no such time.
+        ValueError: The text is not such a time.
     """
     read = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00", text) if isinstance(text, str) else None
     if read is None:
-        raise ValueError(f"{text!r} is no time of day: write it as in '05:00' or '24:00'.")
+        raise ValueError(f"{text!r} is not a time of day: write it as in '05:00' or '24:00'.")
     return timedelta(hours=int(text[:2]), minutes=int(text[3:]))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NODES: Final = (2, 3, 4, 6, 10, 20, 60)  # degrees of freedom at which t is exact
-_FAR: Final = 30.0  # so many standard errors and more apart: exp(-0.55 u²) is 0
+_FAR: Final = 30.0  # from this many standard errors on: exp(-0.55 u²) is 0
 
 
 class Bounds(NamedTuple):
@@ -196,7 +196,7 @@ def student_t(confidence: float, df: int) -> float:
     By bisection in the angle θ = arctan(t/√df) of the closed distribution function (Abramowitz & Stegun, Handbook of
     Mathematical Functions, 1964, 26.7.3 and 26.7.4).
     """
-    quantile(confidence)  # which refuses what is no confidence
+    quantile(confidence)  # which refuses what lies outside 0 to 1
     low, high = 0.0, pi / 2
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if _within(middle, df) < confidence else (low, middle)

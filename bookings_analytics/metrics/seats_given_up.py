@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LATE: Final = Measure("n_late", "_late_or_held")
 UNUSED: Final = Measure("_late_or_no_show", "_late_or_recorded")
-AT_MOST_UNKNOWN: Final = 20  # a rate is null where more than one in so many possibly late cancellations is not known
+AT_MOST_UNKNOWN: Final = 20  # a rate is null where more than one possibly late cancellation in this many is not known
 KINDS: Final = ("n_canceled", "n_late", "n_ambiguous", "n_undated")
 LEAST, MOST = nw.col("canceled_days_before_min"), nw.col("canceled_days_before_max")
 

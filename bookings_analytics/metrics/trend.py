@@ -106,7 +106,7 @@ def trend(
     if "week" in ([by] if isinstance(by, str) else by or []):
         raise ValueError("by names 'week', and every row of a trend is of one week already: leave it out.")
     rows, groups = read_groups(outcomes, cohorts, by, result=TREND)
-    quantile(confidence)  # which refuses what is no confidence
+    quantile(confidence)  # which refuses what lies outside 0 to 1
     _check_target(target)
     reasons = _reasons(rebase_at)
     found = weekly(rows, groups, rate, fetches)

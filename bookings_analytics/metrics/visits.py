@@ -102,7 +102,7 @@ def visits(
     if "week_complete" in lazy(outcomes).collect_schema().names():
         counting = counting & nw.col("week_complete")
     bookings, groups = read_groups(outcomes, cohorts, by, result=VISITS, counting=counting)
-    quantile(confidence)  # which refuses what is no confidence
+    quantile(confidence)  # which refuses what lies outside 0 to 1
     totals = with_counts_per_week(visit_totals(bookings, groups, fetches), confidence)
     return like(outcomes, groups.result(totals, VISITS))
 

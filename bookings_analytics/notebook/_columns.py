@@ -25,7 +25,7 @@ ENDS: Final = (
     ("_bounds_low", "_bounds_high", ", 95% range"),
     ("_low", "_high", ""),
 )
-AMOUNTS: Final = {  # numbers that are no shares, with their decimals
+AMOUNTS: Final = {  # numbers that are not shares, with their decimals
     "dispersion": 2,
     "n_effective_customers": 0,
     "slot_correlation": 2,

@@ -155,7 +155,7 @@ def _day(name: str, text: str | None) -> date | None:
     try:
         return None if text is None else date.fromisoformat(text)
     except ValueError as error:
-        raise ConfigurationError(f"{name} is {text!r}, which is no day. Write it as 2026-05-01.") from error
+        raise ConfigurationError(f"{name} is {text!r}, which is not a day. Write it as 2026-05-01.") from error
 
 
 def _within(first: date | None, last: date | None) -> list[pl.Expr]:

@@ -34,7 +34,7 @@ class Request:
         classes: A list with the classes' titles.
         since: The first class day.
         until: The last class day.
-        last: So many complete weeks, such as ``4w``.
+        last: How many complete weeks, such as ``4w``.
         by: The column of the list to group by; None: ``cohort``.
         timezone: The studios' time zone.
         opens: Local time before which no class begins.

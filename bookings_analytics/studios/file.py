@@ -128,7 +128,7 @@ def _checked(table: Mapping[str, Any], where: str) -> dict[str, str]:
         )
     if unknown := [name for name in table if name not in _FIELDS]:
         raise ConfigurationError(
-            f"{where}: {_field(unknown[0])} is no setting. A studio may have {', '.join(_FIELDS)}."
+            f"{where}: {_field(unknown[0])} is not a setting. A studio may have {', '.join(_FIELDS)}."
         )
     for setting, value in table.items():
         if not isinstance(value, str) or not value.strip():

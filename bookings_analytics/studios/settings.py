@@ -60,7 +60,7 @@ def checked_zone(value: object, called: str) -> str | None:
         return None
     if not isinstance(value, str) or not is_zone(value.strip()):
         raise ConfigurationError(
-            f"{called}: {_shown(value)} is no time zone. Name one such as Europe/Berlin, in this spelling."
+            f"{called}: {_shown(value)} is not a time zone. Name one such as Europe/Berlin, in this spelling."
         )
     return value.strip()
 
@@ -73,7 +73,7 @@ def checked_time(value: object, called: str) -> str | None:
         called: What whoever set it calls the setting.
 
     Raises:
-        ConfigurationError: It is no time of day.
+        ConfigurationError: It is not a time of day.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -81,7 +81,7 @@ def checked_time(value: object, called: str) -> str | None:
         clock_time(value.strip() if isinstance(value, str) else "")
     except ValueError:
         raise ConfigurationError(
-            f"{called}: {_shown(value)} is no time of day. Write it as 06:30, in quotation marks where others are."
+            f"{called}: {_shown(value)} is not a time of day. Write it as 06:30, in quotation marks where others are."
         ) from None
     return str(value).strip()
 
@@ -123,7 +123,7 @@ def checked_base_url(value: object, called: Callable[[str], str]) -> str:
         called: Writes a setting's name as whoever set it knows it.
 
     Raises:
-        ConfigurationError: It is no such address.
+        ConfigurationError: It is not such an address.
     """
     label = called("base_url")
 
