@@ -15,6 +15,7 @@ from visiting import Visiting, holds_zero
 
 from bookings_analytics.metrics.before_after import before_after
 from bookings_analytics.metrics.comparisons import compare
+from bookings_analytics.metrics.rates import booking_vs_participation
 from bookings_analytics.metrics.visits import visits
 from bookings_analytics.schema import COMPARISON
 
@@ -306,6 +307,35 @@ def test_groups_are_compared_in_the_weeks_that_lie_between_each_customers_own_fe
     covariance = float(np.sum((deviations(sides[0]) * deviations(sides[1]))[both]))
     expected = interval(first, second, covariance, 0.95)
     assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rate", "like"), [("booking_rate", "booked_per_week"), ("participation_rate", "attended_per_week")]
+)
+def test_customers_are_in_the_base_of_the_weeks_that_lie_between_their_own_fetches(
+    engine: Engine, rate: str, like: str
+) -> None:
+    spans = spans_of_fetches()
+    frames = engine.frame(OUTCOMES), engine.frame(COHORTS), engine.frame(looked_at(spans))
+    compared = compare(frames[0], rate, baseline=MONDAY, cohorts=frames[1], by="week", fetches=frames[2])
+    later = MONDAY + timedelta(weeks=4)
+    row = engine.polars(compared).filter(week=later).row(0, named=True)
+    sides = []
+    for day in (later, MONDAY):
+        came = visits_of_their_own_weeks(OUTCOMES, like, spans, [(day, day + timedelta(weeks=1))])
+        y, m = (came.y > 0).astype(float), came.n.sum()
+        q = (y.sum() + 1) / (m + 2)
+        low, high = formulas.wilson(y.sum() / m, m * (m + 1) / (m + 2), formulas.z_of(0.95))
+        sides.append((y.sum() / m, low, high, (y - q) * came.n, (m + 2) * q * (1 - q), m))
+    (p1, l1, u1, d1, s1, m1), (p2, l2, u2, d2, s2, m2) = sides
+    assert (row["n"], row["baseline_n"], row["n_shared_customers"]) == (m1, m2, np.sum((d1 != 0) & (d2 != 0)))
+    r = np.sum(d1 * d2) / sqrt(s1 * s2)
+    low = p1 - p2 - sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2 - 2 * r * (p1 - l1) * (u2 - p2))
+    high = p1 - p2 + sqrt((u1 - p1) ** 2 + (p2 - l2) ** 2 - 2 * r * (u1 - p1) * (p2 - l2))
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx((low, high), abs=1e-9)
+    weekly = engine.polars(booking_vs_participation(*frames[:2], by="week", fetches=frames[2]))
+    assert row["value"] == weekly.filter(week=later)[rate].item()
+    assert 0 < m2 != m1 < 45  # some of the customers, and others in the other week
 
 
 def test_whoever_joined_the_list_last_does_not_seem_to_come_less_often() -> None:

@@ -53,9 +53,10 @@ def compare(
         simultaneous: Whether all intervals hold together with the confidence: each is then at confidence^(1/k), for k
             groups beside the baseline.
         confidence: Nominal coverage of the intervals.
-        fetches: FETCHES of `bookings_analytics.schema`, for classes per customer and week: a customer's weeks then also
-            lie between their own first and last successful fetch, as in `visits`, and seats outside of them are not
-            counted. Without it, everybody of the group has every complete week, also those before they joined the list.
+        fetches: FETCHES of `bookings_analytics.schema`, for classes per customer and week, and for rates of customers
+            by week: a customer's weeks then also lie between their own first and last successful fetch, as in `visits`
+            and `booking_vs_participation`. Without it, everybody of the group has every complete week, also those
+            before they joined the list.
 
     Returns:
         One row per other group: its columns, then COMPARISON, sorted by group. Differences are of shares (0.05 is five

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import narwhals as nw
 
 from bookings_analytics.errors import CohortError
+from bookings_analytics.metrics.calendar import with_week_numbers
 from bookings_analytics.metrics.clustering import LEVELS, Level, clustered_totals, correlations, levels_of
 from bookings_analytics.metrics.counts import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
 from bookings_analytics.metrics.design_effects import Measure, design_effect_of_ones, spread
@@ -22,6 +23,7 @@ from bookings_analytics.metrics.per_week import RATES_PER_WEEK, with_counts_per_
 from bookings_analytics.metrics.seats_given_up import KINDS, LATE, UNUSED, check_days, counts_of_seats, where_known
 from bookings_analytics.metrics.visits import customers_of_visits, visit_totals
 from bookings_analytics.metrics.waitlist import CONVERTED, waits_of
+from bookings_analytics.metrics.weeks import customer_weeks, in_base
 from bookings_analytics.schema import CUSTOMER_KEY, PLACE_KEY
 
 if TYPE_CHECKING:
@@ -136,22 +138,33 @@ def _of_customers(
     among: nw.LazyFrame[Any],  # noqa: ARG001 - which correlations are pooled from, where a rate has any
     hits: str,
     seats: str,
+    fetches: IntoFrame | None = None,
 ) -> Measured:
     need_members(groups)
     n = nw.col("n_customers")
-    totals = counted_of_base(rows, groups, None).with_columns(n=n, _deff=design_effect_of_ones(n))
+    totals = counted_of_base(rows, groups, fetches).with_columns(n=n, _deff=design_effect_of_ones(n))
     recorded = share(nw.col("_recorded"), nw.col("_held")) if seats == "n_attended" else nw.lit(None, nw.Float64)
     totals = (
         with_rates(totals, confidence, value=Rate(hits, "n", "_deff"))
         .with_columns(_q=(nw.col(hits) + 1) / (n + 2), recorded_share=recorded, _level=nw.lit(None, nw.Int64))
         .with_columns(_S=(n + 2) * nw.col("_q") * (1 - nw.col("_q")))
     )
-    base = base_of(totals, groups)
+    base = _of_their_weeks(base_of(totals, groups), rows, groups, fetches)
     booked = groups.attach(counts_of(rows, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own)))))
     key = tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.by)))
     found = booked.select(*key, _hit=nw.when(nw.col(seats) > 0).then(1).otherwise(0))
     customers = join_groups(base, found, key, how="left")
     return Measured(totals, customers.with_columns(_y=nw.col("_hit").fill_null(0), _n=nw.lit(1)).drop("_hit"))
+
+
+def _of_their_weeks(
+    base: nw.LazyFrame[Any], rows: nw.LazyFrame[Any], groups: Groups, fetches: IntoFrame | None
+) -> nw.LazyFrame[Any]:
+    """Keep the customers who are in the base of their week, as `counted_of_base` counts them."""
+    if fetches is None or "week" not in groups.own:
+        return base
+    spans = customer_weeks(with_week_numbers(rows), with_week_numbers(base), fetches)
+    return spans.filter(nw.col("week").is_null() | in_base()).select(*base.collect_schema().names())
 
 
 def need_members(groups: Groups) -> nw.LazyFrame[Any]:
@@ -234,11 +247,20 @@ def measuring(rate: str, *, period: Period | None = None, fetches: IntoFrame | N
     Args:
         rate: One of `MEASURING`.
         period: The weeks that all rows lie in, which classes a week are divided by; None: complete weeks.
-        fetches: Every fetch, which limits the weeks of each customer in classes a week; None: no limits.
+        fetches: Every fetch, which limits the weeks of each customer in classes a week, and in the bases of single
+            weeks; None: no limits.
     """
-    if rate not in RATES_PER_WEEK:
-        return MEASURING[rate]
-    return partial(_of_visits, rate=rate, period=period, fetches=fetches)
+    if rate in RATES_PER_WEEK:
+        return partial(_of_visits, rate=rate, period=period, fetches=fetches)
+    if rate in _OF_CUSTOMERS:
+        return partial(_OF_CUSTOMERS[rate], fetches=fetches)
+    return MEASURING[rate]
+
+
+_OF_CUSTOMERS: Final = {
+    "booking_rate": partial(_of_customers, hits="n_booked", seats="_held"),
+    "participation_rate": partial(_of_customers, hits="n_participated", seats="n_attended"),
+}
 
 
 MEASURING: Final[dict[str, _Measuring]] = {
@@ -248,8 +270,7 @@ MEASURING: Final[dict[str, _Measuring]] = {
     "cancellation_rate": partial(_of_seats, m=CANCELED),
     "late_cancel_rate": partial(_of_cancellations, m=LATE),
     "unused_rate": partial(_of_cancellations, m=UNUSED),
-    "booking_rate": partial(_of_customers, hits="n_booked", seats="_held"),
-    "participation_rate": partial(_of_customers, hits="n_participated", seats="n_attended"),
+    **_OF_CUSTOMERS,
     "conversion_rate": partial(_of_waits, cleared=False),
     "clear_rate": partial(_of_waits, cleared=True),
     **{rate: partial(_of_visits, rate=rate) for rate in RATES_PER_WEEK},
