@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_torn_log_is_exit_code_6(place: Path) -> None:
     code, said = check(place)
     assert code == Exit.DAMAGED
     assert last.name in said
+
+
+def test_a_directory_of_archives_is_checked_whole(place: Path, tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        shutil.copytree(place, tmp_path / "chain" / name)
+    ba.Archive(tmp_path / "chain" / "south").rename_studio("mitte", "south")
+    assert check(tmp_path / "chain")[0] == Exit.DONE
+    damaged = max((tmp_path / "chain" / "south").rglob("*.parquet"), key=lambda path: path.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    code, said = check(tmp_path / "chain")
+    assert code == Exit.DAMAGED
+    assert damaged.name in said
 
 
 def test_no_archive_is_told_and_none_is_made(tmp_path: Path) -> None:

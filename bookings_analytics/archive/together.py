@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
@@ -18,7 +19,6 @@ from bookings_analytics.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from bookings_analytics.archive.layout import Kind
     from bookings_analytics.archive.parts import Part
@@ -49,6 +49,18 @@ def archives_at(location: str | Path, storage_options: Mapping[str, str] | None)
             f"archives together, move {others[0]} elsewhere; to read one, name it."
         )
     return list(archives.values())
+
+
+def holds_archive(location: str) -> bool:
+    """Check whether there is an archive, or a directory with archives in it; an object store is not asked.
+
+    Args:
+        location: The directory or URL.
+    """
+    if "://" in location:
+        return True
+    place = Path(location).expanduser()
+    return any(log.is_dir() for log in (place / "_delta_log", *place.glob("*/_delta_log")))
 
 
 def no_single_one(location: str, tables: Sequence[ArchiveTable]) -> ArchiveError:

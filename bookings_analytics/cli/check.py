@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bookings_analytics import Archive, ArchiveError, ConfigurationError
+from bookings_analytics.archive import holds_archive
 from bookings_analytics.cli.endings import Exit
 from bookings_analytics.cli.nights import night_lines
 from bookings_analytics.studios import find_hours
@@ -15,11 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def refuse_no_archive(location: str) -> None:
+    """Refuse a place that holds no archive, before one is made there.
+
+    Args:
+        location: The archive's directory or URL, or a directory of archives.
+
+    Raises:
+        ConfigurationError: There is no archive.
+    """
+    if not holds_archive(location):
+        raise ConfigurationError(f"{location} holds no archive. Check the path.")
+
+
 def check_archive(location: str, *, echo: Callable[[str], object]) -> Exit:
     """Check an archive and print what was found.
 
     Args:
-        location: The archive's directory or URL.
+        location: The archive's directory or URL, or a directory of archives.
         echo: Called with each line.
 
     Returns:
@@ -28,8 +41,7 @@ def check_archive(location: str, *, echo: Callable[[str], object]) -> Exit:
     Raises:
         ConfigurationError: There is no archive.
     """
-    if "://" not in location and not Path(location, "_delta_log").is_dir():
-        raise ConfigurationError(f"{location} holds no archive. Check the path.")
+    refuse_no_archive(location)
     try:
         archive = Archive(location)
         found = archive.check()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bookings_analytics import Archive, ConfigurationError
+from bookings_analytics import Archive
+from bookings_analytics.cli.check import refuse_no_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,7 @@ def remove(location: str, erase: Callable[[Archive], Erasure], *, dry_run: bool,
         ArchiveError: The archive can't be read or written.
         ConfigurationError: There is no archive.
     """
-    if "://" not in location and not any(any(Path(location).glob(each)) for each in ("_delta_log", "*/_delta_log")):
-        raise ConfigurationError(f"{location} holds no archive. Check the path.")
+    refuse_no_archive(location)
     receipt = erase(Archive(location, must_exist=True))
     if dry_run:
         echo(f"A dry run, nothing was changed: {receipt.hits_before:,} rows and other places would go.")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from bookings_analytics.archive import Archive
+from bookings_analytics.archive import Archive, holds_archive
 from bookings_analytics.cohorts import read_cohorts, read_titles
 from bookings_analytics.errors import ConfigurationError
 from bookings_analytics.notebook import bundled
@@ -18,6 +17,7 @@ from bookings_analytics.studios import API_KEY_VARIABLE, BASE_URL_VARIABLE, Clas
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
+    from pathlib import Path
 
 DEMO_HOURS: Final = ClassHours("Europe/Berlin", "06:00", "23:00")
 
@@ -184,7 +184,7 @@ def _groups(request: Request, listed: pl.DataFrame) -> list[str]:
 
 def _archive(location: str, listed: pl.DataFrame) -> Archive:
     """Open the archive, which must hold a successful fetch of somebody on the list."""
-    if "://" not in location and not Path(location, "_delta_log").is_dir():
+    if not holds_archive(location):
         raise ConfigurationError(
             f"--archive {location}: there is no archive. Check the path, or make one with: bookings-analytics fetch "
             f"--archive {location}"
