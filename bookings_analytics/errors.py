@@ -48,27 +48,27 @@ class BookingsError(Exception):
 
 
 class ConfigurationError(BookingsError):
-    """A setting is missing or wrong: base URL, key or studio."""
+    """A missing or wrong setting: base URL, key or studio."""
 
 
 class CohortError(BookingsError):
-    """A cohort list can't be read as it stands."""
+    """A cohort list that can't be read as it stands."""
 
 
 class ArchiveError(BookingsError):
-    """An archive can't be read or written as it stands."""
+    """An archive that can't be read or written as it stands."""
 
 
 class ReportError(BookingsError):
-    """A report would show what must not leave the desk; nothing of it was written."""
+    """A report that would show the API key; nothing of it was written."""
 
 
 class FetchInterrupted(BookingsError, KeyboardInterrupt):  # noqa: N818 - named like the KeyboardInterrupt it also is
-    """The analyst stopped a fetch; ``.result`` holds every customer fetched until then."""
+    """A fetch that the analyst stopped; ``.result`` holds every customer fetched until then."""
 
 
 class InvalidResponseError(BookingsError):
-    """The API answered, but not with what its specification says.
+    """An answer that does not follow the API's specification.
 
     Attributes:
         customer_id: The customer asked for; None if the request was for none.
@@ -97,7 +97,7 @@ class InvalidResponseError(BookingsError):
 
 
 class ConnectionFailedError(BookingsError):
-    """No complete answer came: no connection, a time-out, or a body cut short."""
+    """A request without a complete answer: no connection, a time-out, or a body cut short."""
 
 
 class TypedArg(NamedTuple):
@@ -108,7 +108,7 @@ class TypedArg(NamedTuple):
 
 
 class ApiError(BookingsError):
-    """The API answered with an error status.
+    """An answer of the API with an error status.
 
     Attributes:
         customer_id: The customer asked for; None if the request was for none.

@@ -393,7 +393,7 @@ TREND: Final = pl.Schema(  # one row per group and week; of an incomplete week n
     }
 )
 
-CUSTOMERS: Final = pl.Schema(  # one row a customer
+CUSTOMERS: Final = pl.Schema(  # one row per customer
     {
         "studio": pl.String(),
         "customer_id": pl.Int64(),

@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[Change, Change, str]] = {
     "an id is text": (
         lambda f: f.with_columns(pl.col("customer_id").cast(pl.String)),
         None,
-        r"bookings: customer_id is of type String, such as '7', and has to be of Int64. Cast it",
+        r"bookings: customer_id is of type String, such as '7', and must be of Int64. Cast it",
     ),
     "an id is a fraction": (
         lambda f: f.head(3).with_columns(class_id=pl.Series([1.0, 2.5, 3.0])),
@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[Change, Change, str]] = {
     "a whole column is empty": (
         lambda f: f.with_columns(class_id=None),
         None,
-        r"bookings: class_id is of type Null, such as 'None', and has to be of Int64",
+        r"bookings: class_id is of type Null, such as 'None', and must be of Int64",
     ),
     "an unknown status": (
         put("booking_status", 1, "ON_HOLD"),
@@ -181,7 +181,7 @@ WRONG: dict[str, tuple[Change, Change, str]] = {
     "a date is no time": (
         None,
         lambda f: f.with_columns(fetched_at=date(2026, 3, 1)),
-        r"fetches: fetched_at is of type Date, such as '2026-03-01', and has to be of Datetime",
+        r"fetches: fetched_at is of type Date, such as '2026-03-01', and must be of Datetime",
     ),
     "a fetch without time": (None, put("fetched_at", 1, None), r"Row 2 of fetches: fetched_at is empty; write when"),
     "seen at another time": (
@@ -189,7 +189,11 @@ WRONG: dict[str, tuple[Change, Change, str]] = {
         None,
         r"Row 2 of bookings: observed_at is 2026-03-02 00:00:00\+00:00, and that customer's fetched_at is 2026",
     ),
-    "a studio without name": (put("studio", 0, " \n"), None, r"Row 1 of bookings: studio is ' \\n', which names none"),
+    "a studio without name": (
+        put("studio", 0, " \n"),
+        None,
+        r"Row 1 of bookings: studio is ' \\n', which is not a name",
+    ),
     "gone rows": (put("visible", 2, value=False), None, r"Row 3 of bookings: visible is False; leave out"),
     "an ok fetch that counts nothing": (None, put("n_bookings", 1, None), r"Row 2 of fetches: n_bookings is empty"),
     "a failed fetch that counts": (None, put("n_bookings", 2, 0), r"Row 3 of fetches: n_bookings is 0; only an ok"),

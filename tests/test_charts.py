@@ -885,7 +885,7 @@ def test_groups_that_differ_in_spaces_alone_have_a_row_each() -> None:
 def test_lists_do_not_name_groups() -> None:
     frame = pl.DataFrame({"tags": [["a"], ["b"]], "n_seats": 1, "n_slots": 2})
 
-    with pytest.raises(ValueError, match="column tags holds several values a row"):
+    with pytest.raises(ValueError, match="column tags holds several values per row"):
         chart("seats_lost_while_waiting", frame)
 
 

@@ -376,7 +376,7 @@ def test_everybody_of_the_list_is_in_the_base_of_both_periods(engine: Engine) ->
 
 
 def test_periods_beyond_what_was_completely_fetched_are_refused_with_the_most_possible(engine: Engine) -> None:
-    with pytest.raises(ValueError, match=r"complete are 2025-03-03 to 2025-04-27: the most possible is weeks=3\."):
+    with pytest.raises(ValueError, match=r"complete days are 2025-03-03 to 2025-04-27: the most possible is weeks=3\."):
         before_after(engine.frame(DATED), "no_show_rate", change=CHANGE, weeks=4)
     with pytest.raises(ValueError, match="no whole week lies on both sides of it"):
         before_after(engine.frame(DATED), "no_show_rate", change=FIRST_DAY, weeks=1)
@@ -393,7 +393,7 @@ def test_periods_of_undated_classes_are_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("weeks", [0, 1.5, True])
 def test_weeks_that_are_no_number_of_weeks_are_refused(weeks: Any) -> None:
-    with pytest.raises(ValueError, match=r"weeks is .*: use a whole number from 1"):
+    with pytest.raises(ValueError, match=r"weeks is .*: use a whole number of at least 1"):
         before_after(DATED, "no_show_rate", change=CHANGE, weeks=weeks)
 
 

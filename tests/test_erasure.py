@@ -328,7 +328,7 @@ def test_an_unchanged_booking_that_is_still_shown_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weeks", [0, -1, 1.5, True, "4"])
 def test_weeks_are_a_whole_number_from_1(tmp_path: Path, weeks: Any) -> None:
-    with pytest.raises(ValueError, match=r"weeks is .*; pass a whole number from 1"):
+    with pytest.raises(ValueError, match=r"weeks is .*; pass a whole number of at least 1"):
         Archive(tmp_path).retain(weeks=weeks)
 
 

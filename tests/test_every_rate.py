@@ -157,7 +157,7 @@ def test_numbers_in_names_sort_as_numbers(name: str) -> None:
 def test_columns_that_hold_several_values_name_no_group(name: str, value: Any) -> None:
     nested = COHORTS.with_columns(tags=pl.Series([value] * COHORTS.height))
     with pytest.raises(
-        ValueError, match=r"by names 'tags', a column of type .*: a group needs one value a row\. Turn it"
+        ValueError, match=r"by names 'tags', a column of type .*: a group needs one value per row\. Turn it"
     ):
         RATES[name](OUTCOMES, nested, by="tags")
 

@@ -314,7 +314,7 @@ class TestSmallGroups:
 
     @pytest.mark.parametrize("fewer_than", [0, -1, 2.5, True, "10", Fraction(10)])
     def test_a_limit_that_is_no_whole_number_is_refused(self, fewer_than: Any) -> None:
-        with pytest.raises(ValueError, match="use a whole number from 1"):
+        with pytest.raises(ValueError, match="use a whole number of at least 1"):
             ba.suppress_small(rates({("a",): 3}, ["cohort"]), fewer_than)
 
     def test_a_frame_without_customers_is_refused(self) -> None:

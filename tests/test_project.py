@@ -350,12 +350,16 @@ class TestWords:
 def translated(text: str) -> list[str]:
     no = r"(?<!here )\b(?:is|are|was|were) no (?!longer\b|more\b|less\b|later\b|earlier\b)[\w`]+"
     so_many = r"\b[Ss]o (?:many|few|long) (?!that\b)\w+(?! that\b)\b(?! that)"
-    return re.findall(rf"{no}|{so_many}", text)
+    a_thing_a_thing = (
+        r"\b(?:[Aa]|[Oo]ne) \w+(?<!s) a (?:row|group|page|question|studio|call|chart|class|customer|cohort|slot|file)\b"
+    )
+    return re.findall(rf"{no}|{so_many}|{a_thing_a_thing}", text)
 
 
 def test_what_reads_as_translated_is_found() -> None:
     odd = "It is no rate. Weeks are no days. Shown for so long before. Older than so many weeks. So few seats remain."
     assert len(translated(odd)) == 5
+    assert translated("one row a group, a line a studio") == ["one row a group", "a line a studio"]
     sound = "There is no rate. It is no longer there, is no more than chance, and so few seats that it is left out."
     assert translated(sound) == []
 

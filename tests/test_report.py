@@ -476,7 +476,7 @@ class TestRefused:
         assert "--timezone" in text
         assert "BOOKINGS_TIMEZONE" in text
         wrong["--timezone"] = "Europe/Berlin"
-        assert message() == "--last four: write a whole number of weeks from 1, as in 4w."
+        assert message() == "--last four: write a whole number of weeks, at least 1, as in 4w."
         wrong["--last"] = "2w"
         assert "the archive has 0 complete weeks" in message()
         assert not folder.exists()
@@ -526,5 +526,5 @@ class TestRefused:
         program = [str(Path(sys.executable).parent / "bookings-analytics"), "report", str(tmp_path / "out")]
         done = subprocess.run([*program, "--last", "0w"], capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        assert done.stderr == "ConfigurationError: --last 0w: write a whole number of weeks from 1, as in 4w.\n"
+        assert done.stderr == "ConfigurationError: --last 0w: write a whole number of weeks, at least 1, as in 4w.\n"
         assert not (tmp_path / "out").exists()

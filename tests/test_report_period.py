@@ -63,7 +63,7 @@ def test_last_takes_so_many_complete_weeks(n: int) -> None:
 
 @pytest.mark.parametrize("text", ["0w", "4", "w", "-1w", "4 w", "4W", "1.5w", "4weeks", "", "01w", "4w\n"])
 def test_anything_else_is_refused_and_shows_how_to_write_it(text: str) -> None:
-    assert refused(last=text).endswith("write a whole number of weeks from 1, as in 4w.")
+    assert refused(last=text).endswith("write a whole number of weeks, at least 1, as in 4w.")
 
 
 def test_more_weeks_than_there_are_names_how_many() -> None:

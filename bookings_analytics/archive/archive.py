@@ -72,7 +72,7 @@ class Archive(ArchiveUpkeep):
         bookings: IntoFrame | None = None,
         fetches: IntoFrame | None = None,
     ) -> Added:
-        """Keep a fetch: what is new, changed or gone against each customer's previous successful fetch.
+        """Store a fetch: what is new, changed or gone since each customer's previous successful fetch.
 
         A successful fetch that is not newer than the customer's last kept successful one is skipped, and so is any
         other fetch that is not newer than the customer's last kept one; to add the same result again changes nothing.
@@ -141,7 +141,7 @@ class Archive(ArchiveUpkeep):
         return added
 
     def add_classes(self, classes: pl.DataFrame, slots: pl.DataFrame) -> None:
-        """Keep what a look at the timetable showed, beside the bookings; `fetch_classes` does so by itself.
+        """Store what a look at the timetable showed, beside the bookings; `fetch_classes` does so by itself.
 
         Of each class and each slot the latest look is kept; what is no longer shown stays. A look that is more than 5
         minutes ahead of the clock counts when its time has come.

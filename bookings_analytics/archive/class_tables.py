@@ -183,7 +183,7 @@ class ClassTables:
                 if attempt == _ATTEMPTS or (attempt > 1 and before == version):
                     raise ArchiveError(
                         f"The {name} of the archive {self._root} can't be {done}: {' '.join(str(error).split())}. "
-                        f"The bookings are not concerned. Check that {self._place(name)} can be reached, or remove it "
+                        f"The bookings are not affected. Check that {self._place(name)} can be reached, or remove it "
                         "and fetch the classes again."
                     ) from error
             time.sleep(_PAUSE)

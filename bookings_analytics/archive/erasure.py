@@ -233,7 +233,7 @@ def erase(archive: ArchiveTable, doomed: Doomed, *, dry_run: bool) -> Erasure:
 
 
 def _search(archive: ArchiveTable, doomed: Doomed) -> tuple[dict[str, int], dict[str, int]]:
-    """Find the files that hold what is to go, with how often, and the sizes of all."""
+    """Find the files that hold what is to go, how often each does, and the sizes of all files."""
     found, sizes = {}, {}
     with archive.reading():
         for name, content in archive.place.files():

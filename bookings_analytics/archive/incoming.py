@@ -109,7 +109,7 @@ def _column(name: _Name, values: pl.Series, dtype: pl.DataType) -> pl.Series:
     else:
         example = next(iter(values.drop_nulls().head(1)), None)
         raise ArchiveError(
-            f"{name}: {column} is of type {given}, such as {str(example)!r}, and has to be of {dtype}. Cast it"
+            f"{name}: {column} is of type {given}, such as {str(example)!r}, and must be of {dtype}. Cast it"
             + (": a time needs its time zone." if isinstance(given, pl.Datetime) else ".")
         )
     for row in (converted.is_null() & values.is_not_null()).arg_true().head(1):
@@ -124,7 +124,7 @@ def _names(name: _Name, studios: pl.Series) -> pl.Series:
     known = studios.unique()
     clean = {each: cleaned(each) for each in known}
     for row in (studios.is_in([each for each, cleaner in clean.items() if not cleaner])).arg_true().head(1):
-        raise ArchiveError(f"Row {row + 1} of {name}: studio is {studios[row]!r}, which names none.")
+        raise ArchiveError(f"Row {row + 1} of {name}: studio is {studios[row]!r}, which is not a name.")
     return studios.replace_strict(clean, return_dtype=pl.String)
 
 

@@ -32,7 +32,7 @@ class DamagedFileError(OSError):
 
 
 class Integrity:
-    """The checks of one archive's files. What was found whole is not read again until it changes.
+    """The checks of one archive's files, which read a file that was whole again only after it changes.
 
     Args:
         directory: The archive's directory; None in an object store, where nothing is checked or recorded.

@@ -47,7 +47,7 @@ def _refuse_unknown(unknown: pl.LazyFrame, name: str) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of some customers: all of a bucket, or of a large one every so manieth.
+    """The rows of some customers: all of a bucket, or one of several equal parts of a large one.
 
     Attributes:
         now: The archive.

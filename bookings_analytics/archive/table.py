@@ -70,7 +70,7 @@ class ArchiveTable:
         self.classes = ClassTables(self._root, self._storage_options)
         if self.directory and (unfit := _UNFIT.search(self.directory.as_posix())):
             raise ArchiveError(
-                f"The path {self.directory} has the character {unfit[0]!r}, with which Delta Lake finds no directory. "
+                f"The path {self.directory} has the character {unfit[0]!r}, which Delta Lake can't handle in a path. "
                 "Name another directory."
             )
 
@@ -156,7 +156,7 @@ class ArchiveTable:
                 if now is None or (snapshot is not None and now.version == snapshot.version):
                     raise ArchiveError(
                         f"The archive {self.location} can't be written: {_in_a_line(error)}. Nothing was written; "
-                        "try again when that is put right."
+                        "try again once that is fixed."
                     ) from error
                 problem = f"others write to it. Try again when they are done ({_in_a_line(error)})"
             if time.monotonic() >= give_up_at:

@@ -64,7 +64,7 @@ def holds_archive(location: str) -> bool:
 
 
 def no_single_one(location: str, tables: Sequence[ArchiveTable]) -> ArchiveError:
-    """Describe that what changes an archive needs a single one."""
+    """Explain that an archive can be changed only by itself, not as one of several."""
     first = tables[0].location
     return ArchiveError(
         f"{location} holds {len(tables)} archives, which are read together, while this changes one of them. Name "
@@ -92,7 +92,7 @@ def in_each(archives: Mapping[str, Each], change: Callable[[Each], T], summary: 
     if failed:
         others = f"\nThe other {counted(len(done), 'archive')}: done. {summary(done) or ''}" if done else ""
         raise ArchiveError(
-            f"It failed in {len(failed)} of {counted(len(archives), 'archive')}; put these right and call it again.\n"
+            f"It failed in {len(failed)} of {counted(len(archives), 'archive')}; fix these and call it again.\n"
             + "\n".join(failed)
             + others.rstrip()
         )

@@ -118,7 +118,7 @@ class ArchiveUpkeep(ArchiveSummaries):
             ValueError: The weeks are not a whole number from 1.
         """
         if not isinstance(weeks, int) or isinstance(weeks, bool) or weeks < 1:
-            raise ValueError(f"weeks is {weeks!r}; pass a whole number from 1.")
+            raise ValueError(f"weeks is {weeks!r}; pass a whole number of at least 1.")
         if each := self._each:
             return in_each(each, lambda one: one.retain(weeks=weeks, dry_run=dry_run), receipt_of_all)
         cutoff = self._clock() - timedelta(weeks=weeks)

@@ -1,4 +1,4 @@
-"""The drawing of one rate a group: a dot on its interval."""
+"""The drawing of one rate per group: a dot on its interval."""
 
 from __future__ import annotations
 

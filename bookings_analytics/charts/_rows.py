@@ -1,4 +1,4 @@
-"""Charts with one row a group: labels on the left, a plot, columns of numbers on the right."""
+"""Charts with one row per group: labels on the left, a plot, columns of numbers on the right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rows:
 
     Attributes:
         table: The groups.
-        base: A chart of the table's rows, one band a group, to make layers of.
+        base: A chart of the table's rows, one band per group, to make layers of.
         step: The height of a row, in pixels.
         size: The width and height of the plot.
         many: Whether the axis of shares is on top.
@@ -69,7 +69,7 @@ class Rows:
         self.base = self.chart(table.rows, tooltip)
 
     def chart(self, rows: list[dict[str, Any]], tooltip: Mapping[str, str]) -> alt.Chart:
-        """Make a chart of rows of the groups, one band a group, to make layers of."""
+        """Make a chart of rows of the groups, one band per group, to make layers of."""
         groups = axis(
             grid=True, gridColor=FAINT, tickBand="center", labelExpr="split(datum.label, '\\n')", labelLimit=0,
             labelOffset=_centered("datum.label"), labelColor=INK, labelFontSize=12, labelPadding=8,

@@ -91,7 +91,7 @@ def nothing(heading: str, why: str = "the frame has no group") -> alt.LayerChart
 
 
 def finish(layers: Iterable[alt.Chart], **properties: Any) -> alt.LayerChart:  # noqa: ANN401 - title, width and so on
-    """Lay the layers over each other, without a frame.
+    """Layer the marks over each other, without a frame.
 
     Marks say nothing to a screen reader by themselves, which would read out the field and nine decimals of each: the
     chart's description says what they show.

@@ -106,7 +106,7 @@ def read(
         named = labels(groups, names or {}, by, dict(zip(groups, called, strict=True)) if "class_id" in by else None)
     except TypeError:  # of a value without a hash
         nested = next(name for name in by for row in rows if isinstance(row[name], list | dict | pl.Series))
-        raise ValueError(f"column {nested} holds several values a row, which can't name a group. Drop it.") from None
+        raise ValueError(f"column {nested} holds several values per row, which can't name a group. Drop it.") from None
     return Table(
         by,
         [

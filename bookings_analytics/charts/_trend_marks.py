@@ -199,7 +199,7 @@ def _lines(groups: Sequence[Sequence[Row]], name: str, *, broken_by: str = "floo
 
 
 def _shown(row: Row) -> Row:
-    """Keep of a row what its mark needs, with its color."""
+    """Select what a row's mark needs, and add its color."""
     signal = row["signal"] or ""
     color = INK if signal in {"", "within"} else NO_SHOW
     told = ("at", "when", "told", "seen", "limits", "possible", "why", "group", "name")

@@ -28,7 +28,7 @@ _LETTER: Final = 6.4
 
 
 def by_week(rates: IntoFrame, rate: str, *, names: Mapping[Any, str] | None = None) -> alt.LayerChart:
-    """Draw a rate week after week: a line a group, its interval around each week, incomplete weeks hollow.
+    """Draw a rate week after week: one line per group, its interval around each week, incomplete weeks hollow.
 
     Args:
         rates: What a function of rates returns, grouped by ``week`` and at most one set of up to four groups besides;

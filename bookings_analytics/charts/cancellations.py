@@ -39,7 +39,7 @@ _UNKNOWN: Final = _LONGEST + 2  # where the bar of cancellations without a day s
 def cancellations(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of each group's seats was canceled late, with its interval.
+    """Draw the share of each group's seats that was canceled late, with its interval.
 
     Late is on the class day, or after the deadline that the rates were computed with. Where it is not known of too many
     cancellations, a band shows between what the share lies.
@@ -134,7 +134,7 @@ def _late(deadline_h: float | None) -> tuple[str, str]:
 def cancellation_notice(
     notice: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw how many days before the class each group's seats were canceled: a bar a day, the class day in its color.
+    """Draw how many days before the class each group's seats were canceled, the class day in a color of its own.
 
     Args:
         notice: What `bookings_analytics.cancellation_notice` returns.

@@ -178,7 +178,7 @@ def _bar(row: Mapping[str, Any], first: date, height: float) -> dict[str, Any]:
 
 
 def _weeks(bars: list[dict[str, Any]], first: date, last: date) -> list[dict[str, Any]]:
-    """Turn a bar a day into one for each seven days from the first: its height is the mean of theirs."""
+    """Turn one bar per day into one for each seven days from the first: its height is the mean of theirs."""
     weeks: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for bar in bars:
         weeks.setdefault((bar["group"], bar["start"] // 7), []).append(bar)

@@ -1,4 +1,4 @@
-"""The chart of how concentrated no-shows are: which share of the customers made which share of them."""
+"""The chart of how concentrated no-shows are: how few customers made how many of them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _alike(seats: Sequence[tuple[int, int]], rate: float) -> dict[int, float]:
 
 
 def _at(points: Sequence[Mapping[str, Any]], share: float) -> float:
-    """Read off a curve which share of the no-shows that share of the customers made."""
+    """Read off a curve what share of the no-shows a share of the customers made."""
     before = (0.0, 0.0)
     for point in points:
         here = (point["customers"], point["no_shows"])

@@ -1,4 +1,4 @@
-"""Charts of one rate a group: a dot on its interval."""
+"""Charts of one rate per group: a dot on its interval."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def no_shows(
 def waitlist_conversion(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of each group's observed waits got a seat, with its interval; where it is null, why.
+    """Draw the share of each group's observed waits that got a seat, with its interval, or why it is null.
 
     Args:
         rates: What `bookings_analytics.waitlist_conversion` returns.

@@ -25,7 +25,7 @@ _NEEDS: Final = ("n_slots", "n_slots_left_out", "n_places", "n_listed", "filled_
 def class_fill(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of their places classes filled, and which part of it by customers of the list.
+    """Draw the share of their places that classes filled, and how much of it by customers of the list.
 
     Args:
         rates: What `bookings_analytics.class_fill` returns.

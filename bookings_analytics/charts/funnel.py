@@ -34,7 +34,7 @@ _SHAPES: Final = {"below": "triangle-down", "within": "circle", "above": "triang
 
 
 def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None) -> alt.LayerChart:
-    """Draw each group's no-show rate against the number of its seats, with the limits that chance alone keeps within.
+    """Draw each group's no-show rate against the number of its seats, with limits that chance alone rarely crosses.
 
     Triangles lie outside the 95 % limits, filled ones outside the 99.8 % limits too; only they are named.
 

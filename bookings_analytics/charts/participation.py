@@ -26,7 +26,7 @@ _KEY_WIDTH = 0.3  # of the plot: names of marks closer than that would run into 
 def booking_vs_participation(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw, one row a group, the share of customers who booked, the share who took part, and the gap between.
+    """Draw the share of customers who booked, the share who took part, and the gap between: one row per group.
 
     Args:
         rates: What `bookings_analytics.booking_vs_participation` returns.

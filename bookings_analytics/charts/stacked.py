@@ -26,7 +26,7 @@ _THIN, _FULL = 13, 18  # pixels at least: so that a percentage fits
 def outcome_counts(
     counts: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of each group's requests was attended, missed, not recorded, canceled and so on.
+    """Draw the shares of each group's requests that were attended, missed, not recorded, canceled and so on.
 
     A click on an outcome in the legend singles it out.
 
@@ -78,7 +78,7 @@ def outcome_counts(
 def waitlist_outcomes(
     rates: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of each group's observed waits got a seat, never got in, withdrew, still waits and so on.
+    """Draw the shares of each group's observed waits that got a seat, never got in, withdrew, still wait and so on.
 
     A click on an outcome in the legend singles it out.
 
@@ -121,7 +121,7 @@ def waitlist_outcomes(
 
 
 def _widened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Turn one row a group and outcome into one row a group."""
+    """Turn one row per group and outcome into one row per group."""
     wide: dict[str, dict[str, Any]] = {}
     for row in rows:
         own = {name: value for name, value in row.items() if name in {"group", "name"} or name.startswith("by_")}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def waitlist_chances(
     chances: IntoFrame, *, names: Mapping[Any, str] | None = None, sort: str | Sequence[Any] | None = None
 ) -> alt.LayerChart:
-    """Draw which share of those who waited a number of nights before the class got a seat, with its interval.
+    """Draw the share of those waiting a number of nights before the class who got a seat, with its interval.
 
     Args:
         chances: What `bookings_analytics.waitlist_chances` returns.

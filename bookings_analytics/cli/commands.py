@@ -197,7 +197,7 @@ def report(
     ] = False,
     xlsx: Annotated[bool, typer.Option("--xlsx", help="Write every table into report.xlsx as well.")] = False,
 ) -> None:
-    """Write a report for whoever runs the studio: a summary, then a page a question; no internet is needed to read it.
+    """Write a report for whoever runs the studio: a summary, then one page per question, all readable without internet.
 
     With --archive it covers what the archive holds; with --studio, what the API shows now; with neither, the demo.
     Changes compare with the equally long period before.

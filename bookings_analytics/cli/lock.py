@@ -22,7 +22,7 @@ _OF_OTHERS: Final = 0o066  # the permissions to read and write of group and othe
 
 
 class StillRunningError(Exception):
-    """Another fetch into the archive did not end in time."""
+    """Another fetch into the archive that did not end in time."""
 
 
 def lock_of(archive: str) -> Path:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def fetch_timetable(
     studios: Sequence[Studio], archive: Archive, *, echo: Callable[[str], object]
 ) -> FetchInterrupted | None:
-    """Fetch classes and slots into an archive; what can't be read is warned of, a line a studio.
+    """Fetch classes and slots into an archive; what can't be read becomes a warning, one line per studio.
 
     Args:
         studios: The studios to fetch from, all at once.

@@ -127,7 +127,7 @@ def _ids(read: ReadList) -> pl.Series:
     """Check ids as text: no type in between may round, truncate or null one."""
     column = read.frame["customer_id"]
     if column.dtype.is_nested():
-        raise CohortError(f"{read.where}: customer_id holds {column.dtype}. Give one customer id a row.")
+        raise CohortError(f"{read.where}: customer_id holds {column.dtype}. Give one customer id per row.")
     text = column.cast(pl.String).str.strip_chars()
     if column.dtype.is_float():  # a table program's whole numbers, exact below 2^53
         text = pl.select(

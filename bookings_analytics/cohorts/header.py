@@ -75,7 +75,7 @@ class Header:
         if twice := [name for name in dict.fromkeys(alike) if alike.count(name) > 1]:
             raise CohortError(
                 f"{where} has the column {twice[0]} {alike.count(twice[0])} times ({listed(names)}). Rename or delete "
-                "all but one: nobody can say which is meant."
+                "all but one: it is not clear which is meant."
             )
         return called
 

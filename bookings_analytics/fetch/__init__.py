@@ -1,4 +1,4 @@
-"""Fetching bookings from the API: one client a studio, within its rate limit, into frames or an archive."""
+"""Fetching bookings from the API: one client per studio, within its rate limit, into frames or an archive."""
 
 from __future__ import annotations
 

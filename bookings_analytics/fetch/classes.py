@@ -1,7 +1,7 @@
 """The timetable beside the bookings: titles, categories, times and places of classes, for whoever may read them.
 
 No number needs it. Whatever these endpoints answer, they end neither a fetch of bookings nor anything else: what was
-read is kept, and what was not is said in one line a studio.
+read is kept, and what was not is said in one line per studio.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class BookingsClient(ApiConnection):
-    """A reader of one studio's bookings, one customer a call.
+    """A reader of one studio's bookings, one customer per call.
 
     What it takes is described in `ApiConnection`.
 

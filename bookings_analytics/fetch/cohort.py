@@ -162,7 +162,7 @@ def _warn(announced: Iterable[str]) -> None:
 
 
 def _check_address(result: FetchResult) -> None:
-    """Suspect the address of a studio that knows not one of its customers.
+    """Warn of the address of a studio that knows none of its customers.
 
     Raises:
         ConfigurationError: Every customer is unknown.

@@ -136,7 +136,7 @@ def named(studios: Studio | Sequence[Studio]) -> dict[str, Studio]:
     if len(by_name) < len(studios):
         names = [studio.name for studio in studios]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigurationError(f"Two studios are called {twice!r}: give each a name of its own.")
+        raise ConfigurationError(f"Two studios are called {twice!r}: give each its own name.")
     return by_name
 
 

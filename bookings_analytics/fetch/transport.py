@@ -74,7 +74,7 @@ def connect(url: httpx.URL, connections: int, certificates: ssl.SSLContext) -> A
 
 
 def certificates() -> ssl.SSLContext:
-    """Read whom to trust: as the environment says, else the usual authorities. It takes 30 ms: read it once.
+    """Read which authorities to trust: those the environment names, else the usual ones. It takes 30 ms: read it once.
 
     Raises:
         ConfigurationError: SSL_CERT_FILE or SSL_CERT_DIR can't be used.
@@ -111,7 +111,7 @@ def _usable(address: str) -> httpx.Proxy:
     if url.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", url.host):
         raise ValueError("another kind of proxy")
     if url.path not in ("", "/") or url.query or url.fragment:  # a password with / ? or # ends the host too early
-        raise ValueError("no address of a proxy")
+        raise ValueError("not the address of a proxy")
     if not (url.username or url.password):
         return httpx.Proxy(url)
     # Not as the URL's user, for which httpx-aiohttp still calls what aiohttp is about to remove.

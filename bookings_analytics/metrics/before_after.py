@@ -129,7 +129,7 @@ def before_after(
 def _check_periods(rows: nw.LazyFrame[Any], change: date, weeks: int) -> None:
     """Check that both periods lie in the days that every studio was completely fetched for."""
     if isinstance(weeks, bool) or not isinstance(weeks, int) or weeks < 1:
-        raise ValueError(f"weeks is {weeks!r}: use a whole number from 1, such as 4.")
+        raise ValueError(f"weeks is {weeks!r}: use a whole number of at least 1, such as 4.")
     if isinstance(change, datetime) or not isinstance(change, date):
         raise TypeError(f"change is {change!r}: use a date, such as date(2026, 5, 1).")
     names = rows.collect_schema().names()
@@ -149,5 +149,6 @@ def _check_periods(rows: nw.LazyFrame[Any], change: date, weeks: int) -> None:
         most = f"the most possible is weeks={possible}" if possible > 0 else "no whole week lies on both sides of it"
         raise ValueError(
             f"weeks={weeks} around {change} needs classes from {change - timedelta(days=7 * weeks)} to "
-            f"{change + timedelta(days=7 * weeks - 1)}, and complete are {first} to {end - timedelta(days=1)}: {most}."
+            f"{change + timedelta(days=7 * weeks - 1)}, and the complete days are {first} to "
+            f"{end - timedelta(days=1)}: {most}."
         )

@@ -49,7 +49,7 @@ def cancellations(
     confidence: float = 0.95,
     deadline: timedelta | None = None,
 ) -> IntoFrameT:
-    """Compute which share of each group's seats was canceled late, and which share stayed unused.
+    """Compute the share of each group's seats that was canceled late, and the share that stayed unused.
 
     Late is on the class day or, with a deadline, less than that before the class's known start.
 
@@ -102,7 +102,7 @@ def cancellations(
         (2, 1, 0.33..., 0.66...)
     """
     if deadline is not None and (not isinstance(deadline, timedelta) or deadline < timedelta(0)):
-        raise ValueError(f"deadline is {deadline!r}: pass a timedelta from 0, such as timedelta(hours=12).")
+        raise ValueError(f"deadline is {deadline!r}: pass a timedelta of 0 or more, such as timedelta(hours=12).")
     bookings, groups = read_groups(outcomes, cohorts, by, result=CANCELLATIONS, counting=_DECIDED)
     check_days(bookings, starts=deadline is not None)
     sums = {name: nw.col(name).sum() for name in (*(f"n_{outcome}" for outcome in HELD), *KINDS, "_held")}

@@ -34,7 +34,7 @@ def waitlist_chances(
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> IntoFrameT:
-    """Compute which share of those who waited in a night before the class got a seat in the end, night by night.
+    """Compute the share of those waiting in a night before the class who got a seat in the end, night by night.
 
     Unlike ``conversion_rate`` it does not depend on the hours of the fetches: whoever is on the list in a night, while
     the studio is closed, is there at any hour of it.

@@ -1,4 +1,4 @@
-"""Who: one row a customer, with a no-show rate that brands nobody by one miss.
+"""Who: one row per customer, with a no-show rate that brands nobody by one miss.
 
 A customer with one seat missed it or did not; a rate of 100 % says nothing of the next seat. So each one's own rate is
 drawn toward that of all, the more the fewer their seats. With y_i no-shows among n_i recorded seats of m customers,

@@ -1,4 +1,4 @@
-"""How full classes were, and which part of their participants a list of customers covers.
+"""How full classes were, and what share of their participants is on a list of customers.
 
 Both are counts of all there was, not of a sample, so neither has an interval.
 """
@@ -35,7 +35,7 @@ def class_fill(
     by: str | Sequence[str] | None = None,
     timezone: str | Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
-    """Compute the fill rate of classes, and which share of their participants are customers of the outcomes.
+    """Compute the fill rate of classes, and the share of their participants who are customers of the outcomes.
 
     Counted are class slots that were last looked at when they had begun, and whose places the API tells: earlier looks
     show a class that still fills. Customers who are not on any list count in ``filled_share`` as well, since the studio

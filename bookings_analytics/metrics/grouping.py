@@ -94,7 +94,7 @@ def _titles(bookings: nw.LazyFrame[Any], groups: Groups) -> nw.LazyFrame[Any] | 
 
 
 def _dated(bookings: nw.LazyFrame[Any], groups: Groups, counting: nw.Expr | None) -> Groups:
-    """Find of which days the rows of each group are and, where ``week`` names it, whether that week is complete."""
+    """Find the days that the rows of each group cover and, where ``week`` names it, whether that week is complete."""
     names = bookings.collect_schema().names()
     if "class_day" not in names:
         return groups
@@ -165,6 +165,6 @@ def _check_by(
         dtype = cohorts[name] if name in cohorts else outcomes[name]
         if dtype.is_nested():
             raise ValueError(
-                f"by names {name!r}, a column of type {dtype}: a group needs one value a row. Turn it into text, or "
+                f"by names {name!r}, a column of type {dtype}: a group needs one value per row. Turn it into text, or "
                 "into one row per value, first."
             )

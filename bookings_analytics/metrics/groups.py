@@ -63,7 +63,7 @@ class Groups:
     def result(
         self, result: nw.LazyFrame[Any], columns: Iterable[str], *, then: Sequence[str] = ()
     ) -> nw.LazyFrame[Any]:
-        """Select and sort as `ordered` does, and add of which days each group's rows are, and what its class is called.
+        """Select and sort as `ordered` does, and add the days that each group's rows cover and its class's title.
 
         These are the columns of `schema.PERIOD` and `schema.TITLES` that the outcomes allow.
         """

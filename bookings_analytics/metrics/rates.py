@@ -39,7 +39,7 @@ def booking_vs_participation(
     confidence: float = 0.95,
     fetches: IntoFrame | None = None,
 ) -> IntoFrameT:
-    """Compute which share of each group's customers booked, and which share took part.
+    """Compute the share of each group's customers who booked, and the share who took part.
 
     Both are shares of all customers of the group who could be read, those who booked nothing included, and both look at
     completed classes only, so that their gap is bookings without participation. With a column of the outcomes in ``by``
@@ -125,7 +125,7 @@ def no_shows(
     by: str | Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> IntoFrameT:
-    """Compute which share of each group's seats in completed classes was used, and which was not.
+    """Compute the share of each group's seats in completed classes that was used, and the share that was not.
 
     Args:
         outcomes: One row per studio, customer and class slot: OUTCOMES of `bookings_analytics.schema`.

@@ -51,7 +51,7 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
         [('new', None), ('old', 900), ('trial', None)]
     """
     if isinstance(fewer_than, bool) or not isinstance(fewer_than, int) or fewer_than < 1:
-        raise ValueError(f"fewer_than is {fewer_than!r}: use a whole number from 1, such as 10.")
+        raise ValueError(f"fewer_than is {fewer_than!r}: use a whole number of at least 1, such as 10.")
     rows = lazy(rates)
     columns = rows.collect_schema().names()
     if "n_customers" not in columns:

@@ -56,7 +56,7 @@ def waitlist_conversion(
     fetches: IntoFrame | None = None,
     timezone: str | Mapping[str, str] | None = None,
 ) -> IntoFrameT:
-    """Compute which share of the observed waits got a seat, and which share of the waiting lists was cleared.
+    """Compute the share of the observed waits that got a seat, and the share of the waiting lists that was cleared.
 
     ``conversion_rate`` is conversion among observed waits: those in progress at some fetch. A wait that came and was
     converted between two fetches is never seen, so rarer fetches see fewer waits and give wider intervals.

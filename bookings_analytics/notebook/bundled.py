@@ -33,5 +33,5 @@ def notebooks(folder: Path) -> list[Path]:
     """
     found = sorted((folder / "notebooks").glob("*.ipynb"))
     if not found:
-        raise ConfigurationError(f"{folder / 'notebooks'} has no notebooks. Install bookings_analytics anew.")
+        raise ConfigurationError(f"{folder / 'notebooks'} has no notebooks. Reinstall bookings_analytics.")
     return found

@@ -28,7 +28,7 @@ _EMBED_OPTIONS: Final = {
 
 
 def setup() -> None:
-    """Show charts and frames well in this notebook: to be called in its first cell.
+    """Set up this notebook to show charts and frames well; call it in the first cell.
 
     Every Altair chart is then stored in the notebook twice, as Vega-Lite 5, which JupyterLab draws without internet and
     lets the reader point at, and as a picture for everything else, both with the chart's description as alternative

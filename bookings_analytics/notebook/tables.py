@@ -95,7 +95,7 @@ def table(
     sort: str | Sequence[Any] | None = None,
     title: str | None = None,
 ) -> ShownTable:
-    """Show a frame of rates as a table: a row a group, rates in percent, each interval in one column.
+    """Show a frame of rates as a table: one row per group, rates in percent, each interval in one column.
 
     A rate of fewer than ten effective customers, or of fewer than 30 where these are not known, is marked with a star.
     Choose columns with polars' `select` before.
@@ -143,7 +143,7 @@ def table(
 
 
 def base_of(table: Table) -> str:
-    """Write of how many seats, waits, customers … a table speaks: ``1,204 seats in 4 cohorts.``; empty if not known."""
+    """Write how many seats, waits, customers … a table covers: ``1,204 seats in 4 cohorts.``; empty if not known."""
     rows = table.rows
     first = rows[0] if rows else {}
     if {"limit_low", "rate", "n"} <= set(first):

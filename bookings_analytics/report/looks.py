@@ -21,7 +21,7 @@ _WEEK: Final = timedelta(days=7)
 
 
 def coverage(m: Material) -> Number:
-    """Compute which share of the nights' looks succeeded: customer-days fetched, of those due in the period.
+    """Compute the share of the nights' looks that succeeded: customer-days fetched, of those due in the period.
 
     A customer is due from the day of their own first successful look on.
 

@@ -135,7 +135,7 @@ def choose(request: Request, weeks: Weeks, *, class_days: Sequence[date], last_l
 def _number(text: str) -> int:
     read = _LAST.fullmatch(text)
     if read is None:
-        raise ConfigurationError(f"--last {text}: write a whole number of weeks from 1, as in 4w.")
+        raise ConfigurationError(f"--last {text}: write a whole number of weeks, at least 1, as in 4w.")
     return int(read[1])
 
 

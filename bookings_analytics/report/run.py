@@ -31,7 +31,7 @@ _SCALE: Final = 2  # pixels of a picture for each of the chart's
 
 
 def write_report(folder: Path, request: Request, *, echo: Callable[[str], object]) -> None:
-    """Write a report: a first page that holds all of it, a page a question, each chart as a picture.
+    """Write a report: a first page that holds all of it, one page per question, each chart as a picture.
 
     Args:
         folder: Where to write; files of an earlier report there are replaced.

@@ -88,7 +88,7 @@ def tables_of(path: Path) -> dict[str, dict[str, str]]:
     """
     content = _content(path)
     if unknown := [name for name in content if name != "studio"]:
-        raise ConfigurationError(f"{path} holds {_field(unknown[0])}: it may hold [[studio]] tables alone. Remove it.")
+        raise ConfigurationError(f"{path} holds {_field(unknown[0])}: it may hold only [[studio]] tables. Remove it.")
     listed = content.get("studio")
     if not isinstance(listed, list) or not listed or not all(isinstance(table, dict) for table in listed):
         raise ConfigurationError(f"{path} names no studio: write a table that begins with [[studio]] for each.")
@@ -97,7 +97,7 @@ def tables_of(path: Path) -> dict[str, dict[str, str]]:
         name = checked_name(table.get("name"), f"name in [[studio]] number {number} of {path}")
         where = f"{path}, studio {name!r}"
         if name in tables:
-            raise ConfigurationError(f"{where}: two studios are called that. Call each by a name of its own.")
+            raise ConfigurationError(f"{where}: two studios have this name. Give each its own name.")
         tables[name] = _checked(table, where) | {"name": name}
     return tables
 
