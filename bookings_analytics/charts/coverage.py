@@ -115,7 +115,7 @@ def _overduration(daily: Table) -> alt.LayerChart:
     if missed:
         gaps = rows.chart(missed, of_gap)
         rule = gaps.mark_rule(color=NO_SHOW, strokeWidth=3).encode(x=alt.X("start:Q"), x2=alt.X2("end"))
-        # One number a group: those of gaps that overlap would be on top of each other.
+        # One number per group: those of gaps that overlap would be on top of each other.
         longest = {gap["group"]: gap for gap in sorted(missed, key=lambda gap: gap["end"] - gap["start"])}
         numbers = rows.chart(list(longest.values()), of_gap).mark_text(color=NO_SHOW, fontSize=11, dy=-8)
         number = numbers.encode(x=middle, text=alt.Text("long:N"))

@@ -1,4 +1,4 @@
-"""One row a customer: what an answer or an error means for the customer asked for."""
+"""One row per customer: what an answer or an error means for the customer asked for."""
 
 from __future__ import annotations
 
