@@ -29,6 +29,7 @@ CLASS_KEY: Final = ("studio", "class_id")
 API_WINDOW: Final = timedelta(days=14)  # the API shows a class for this long before and after now
 FEW: Final = 30  # a rate without effective customers is of few below this many trials
 FEW_CUSTOMERS: Final = 10  # a rate with them is of few below this many effective customers
+WELL_RECORDED: Final = 0.95  # of the seats: below it, who was noted may not be who came, and words give the bounds
 
 SEAT_STATUSES: Final = ("BOOKED", "BOOKED_WITH_CONFIRMATION_REQUIRED")
 

@@ -60,6 +60,16 @@ def interval(row: Mapping[str, Any], rate: str) -> str:
     return f"{percent(row[rate])} ({span(row[f'{rate}_ci_low'], row[f'{rate}_ci_high'])})"
 
 
+def bounds(row: Mapping[str, Any], rate: str) -> str:
+    """Write the bounds of a rate: ``between 5% and 29%``.
+
+    Args:
+        row: A row of a frame of rates, by name.
+        rate: The name of the rate, of which neither bound is null.
+    """
+    return f"between {percent(row[f'{rate}_bounds_low'])} and {percent(row[f'{rate}_bounds_high'])}"
+
+
 def spread(rows: Iterable[Mapping[str, Any]], rate: str) -> str:
     """Write the least and the largest of a rate, with their groups."""
     low, *_, high = sorted(rows, key=lambda row: row[rate])

@@ -311,6 +311,21 @@ def test_the_funnel_tells_how_many_groups_it_can_not_place() -> None:
     assert "Not drawn, without a recorded seat: 1." in drawn.to_dict(validate=False)["description"]
 
 
+@pytest.mark.parametrize(("unnoted", "told"), [(5, False), (6, True)])
+def test_the_funnel_tells_recorded_shares_that_are_more_than_5_points_apart(unnoted: int, *, told: bool) -> None:
+    seats = pl.DataFrame({"studio": "mitte", "customer_id": range(200)}).with_columns(
+        class_id=pl.col("customer_id") // 100
+    )
+    came = pl.when(pl.col("customer_id") % 10 == 0).then(pl.lit("no_show")).otherwise(pl.lit("attended"))
+    outcome = pl.when(pl.col("customer_id") < unnoted).then(pl.lit("unrecorded")).otherwise(came)
+    frame = funnel.no_show_funnel(seats.with_columns(outcome=outcome), by="class_id")
+    spec = chart("no_show_funnel", frame, names={0: "Yoga", 1: "Spinning"}).to_dict(validate=False)
+
+    sentence = "Attendance was recorded for 94% (Yoga) to 100% (Spinning) of their seats"
+    assert (sentence in spec["description"]) == told
+    assert (sentence in " ".join(spec["title"]["subtitle"])) == told
+
+
 def test_a_funnel_of_nothing_recorded_has_nothing_to_show() -> None:
     outcomes = pl.DataFrame({"studio": "mitte", "customer_id": [1], "class_id": [7], "outcome": ["unrecorded"]})
     drawn = chart("no_show_funnel", funnel.no_show_funnel(outcomes, by="class_id"))

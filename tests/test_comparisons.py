@@ -133,6 +133,7 @@ def dated(days: int, customers: int, seed: int) -> pl.DataFrame:
         class_day=pl.Series(day),
         weekday=pl.Series([f"{each:%a}" for each in day]),
         week=pl.Series([each - timedelta(each.weekday()) for each in day]),
+        month=pl.Series([each.replace(day=1) for each in day]),
         week_complete=True,
     ).unique(["customer_id", "class_slot_id"], keep="first", maintain_order=True)
 
@@ -189,13 +190,25 @@ def test_groups_that_share_customers_and_seats_have_the_covariance_in_their_inte
     assert row["n_shared_customers"] == 20
 
 
-@pytest.mark.parametrize("by", ["class_id", "week", "weekday"])
+@pytest.mark.parametrize("by", ["class_id", "week", "weekday", "month", "customer_id"])
 def test_any_column_of_the_outcomes_can_be_compared(engine: Engine, by: str) -> None:
     baseline = DATED[by][0]
     result = compared(engine, baseline, by=by, cohorts=None, outcomes=DATED)
     assert result.height == DATED[by].n_unique() - 1
     for row in result.to_dicts():
         check(row, DATED.filter(pl.col(by) == row[by]), DATED.filter(pl.col(by) == baseline), 0.95)
+
+
+def test_studios_share_neither_customers_nor_slots_so_theirs_is_the_plain_interval(engine: Engine) -> None:
+    """Customers and slots of the same numbers in both: a number is of one studio."""
+    both = pl.concat([DATED, dated(28, 40, 8).with_columns(studio=pl.lit("nord"))])
+    [row] = compared(engine, "mitte", by="studio", cohorts=None, outcomes=both).to_dicts()
+    (p2, l2, u2), (p1, l1, u1) = (
+        no_shows(both, by="studio").select("no_show_rate", "no_show_rate_ci_low", "no_show_rate_ci_high").rows()
+    )
+    low, high = p1 - p2 - sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2), p1 - p2 + sqrt((u1 - p1) ** 2 + (p2 - l2) ** 2)
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx((low, high), abs=1e-9)
+    assert row["n_shared_customers"] == 0
 
 
 def test_cohorts_within_classes_are_compared_too(engine: Engine) -> None:

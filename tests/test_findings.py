@@ -74,6 +74,17 @@ class TestFindings:
         text = said(ba.no_shows(OUTCOMES, COHORTS))
         assert "of the seats were no-shows**: 2, against 3 that were used." in text
         assert "attendance of 1 more seat. Had all been used, the rate would be 33%; had none been used, 50%." in text
+        assert "may lie anywhere between" in text
+
+    def test_bounds_are_told_where_less_than_95_percent_is_recorded(self) -> None:
+        seats = pl.DataFrame({"studio": "mitte", "customer_id": range(100), "class_id": 7})
+        for recorded, told in ((94, True), (95, False)):
+            came = pl.when(pl.col("customer_id") < 10).then(pl.lit("no_show")).otherwise(pl.lit("attended"))
+            outcome = pl.when(pl.col("customer_id") < recorded).then(came).otherwise(pl.lit("unrecorded"))
+            rates = ba.no_shows(seats.with_columns(outcome=outcome))
+            low, high = (f"{rates[f'no_show_rate_bounds_{end}'].item():.0%}" for end in ("low", "high"))
+            sentence = f"Chance included, the rate of all seats may lie anywhere between {low} and {high}."
+            assert (sentence in said(rates)) == told
 
     def test_classes_outside_the_funnel_are_named_by_their_titles(self) -> None:
         many = pl.DataFrame(

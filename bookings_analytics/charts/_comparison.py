@@ -14,7 +14,7 @@ NEEDED: Final = (
     *("rate", "baseline", "value", "baseline_value", "n", "baseline_n"),
     *("difference", "difference_ci_low", "difference_ci_high"),
 )
-_RECORDED_APART: Final = 0.05  # recorded shares that differ by more could make a difference by themselves
+RECORDED_APART: Final = 0.05  # recorded shares that differ by more could make a difference by themselves
 
 
 def label_and_unit(rate: str) -> tuple[str, str]:
@@ -59,7 +59,7 @@ def notes(table: Table) -> str:
         for row in table.rows
         if row.get("recorded_share") is not None
         and row.get("baseline_recorded_share") is not None
-        and abs(row["recorded_share"] - row["baseline_recorded_share"]) > _RECORDED_APART
+        and abs(row["recorded_share"] - row["baseline_recorded_share"]) > RECORDED_APART
     ]
     if uneven:
         which = "; ".join(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import altair as alt
 
+from bookings_analytics.charts._comparison import RECORDED_APART
 from bookings_analytics.charts._palette import INK, NO_SHOW, QUIET
 from bookings_analytics.charts._rows import group_tooltip
 from bookings_analytics.charts._style import SMALL, WIDTH, axis, finish, nothing, right_edge, title, top
 from bookings_analytics.charts._table import read
 from bookings_analytics.schema import NO_SHOW_FUNNEL
-from bookings_analytics.wording import POSITIONS, counted, percent
+from bookings_analytics.wording import POSITIONS, counted, percent, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,12 +99,22 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     unseen = len(table.rows) - len(rows)
     if unseen:
         base += f" Not drawn, without a recorded seat: {unseen:,}."
+    base += _unevenly(rows)
     return finish(
         layers,
         title=title(heading, base, _READING),
         description=f"{heading}. {base} {_finding(rows)}",
         **_SIZE,
     )
+
+
+def _unevenly(rows: list[dict[str, Any]]) -> str:
+    """Write between which groups the recorded shares lie, where they differ enough to put one outside."""
+    known = [row for row in rows if row.get("recorded_share") is not None]
+    shares = [row["recorded_share"] for row in known]
+    if not known or max(shares) - min(shares) <= RECORDED_APART:
+        return ""
+    return f" Attendance was recorded for {spread(known, 'recorded_share')} of their seats, which may put one outside."
 
 
 def _limits(center: float, variance: float, seats: float, end: float) -> Iterator[alt.Chart]:

@@ -12,7 +12,7 @@ from bookings_analytics import schema
 from bookings_analytics.charts._table import titles_in
 from bookings_analytics.charts._trend_findings import finding, together
 from bookings_analytics.metrics.engines import lazy
-from bookings_analytics.wording import SPELLED_OUT, counted, in_markdown, interval, label, noun, percent
+from bookings_analytics.wording import SPELLED_OUT, bounds, counted, in_markdown, interval, label, noun, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,6 +143,8 @@ def _no_shows(by: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:
             f"rate would be {percent(all_['no_show_rate_min'])}; had none been used, "
             f"{percent(all_['no_show_rate_max'])}."
         )
+    if all_["recorded_share"] < schema.WELL_RECORDED:
+        yield f"Chance included, the rate of all seats may lie anywhere {bounds(all_, 'no_show_rate')}."
 
 
 def _funnel(by: Sequence[str], rows: Sequence[_Row]) -> Iterator[str]:

@@ -12,8 +12,18 @@ from bookings_analytics.metrics.funnel import no_show_funnel
 from bookings_analytics.metrics.rates import no_shows
 from bookings_analytics.metrics.waitlist import seats_lost_while_waiting, waitlist_conversion
 from bookings_analytics.report.looks import looked_at
-from bookings_analytics.schema import FEW_CUSTOMERS, RATES, WAIT_OUTCOME
-from bookings_analytics.wording import SPELLED_OUT, counted, days, in_markdown, interval, label, noun, percent, span
+from bookings_analytics.schema import FEW_CUSTOMERS, RATES, WAIT_OUTCOME, WELL_RECORDED
+from bookings_analytics.wording import (
+    SPELLED_OUT,
+    bounds,
+    counted,
+    days,
+    in_markdown,
+    interval,
+    label,
+    noun,
+    percent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +31,6 @@ if TYPE_CHECKING:
     from bookings_analytics.report.material import Material
     from bookings_analytics.report.number import Number
 
-_RECORDED: Final = 0.95  # of the seats: below it, who was noted may not be who came
 _FAILED: Final = 0.5  # of the customers due: a night that read fewer failed
 _LOOKS: Final = 2  # a day: from there on the hour of the look hardly moves the conversion
 
@@ -146,12 +155,11 @@ def _runs(found: Sequence[date]) -> str:
 
 def _of_attendance(m: Material) -> Iterator[str]:
     rows = m.rates(no_shows).rows(named=True)
-    if rows and rows[0]["recorded_share"] is not None and rows[0]["recorded_share"] < _RECORDED:
+    if rows and rows[0]["recorded_share"] is not None and rows[0]["recorded_share"] < WELL_RECORDED:
         row = rows[0]
-        between = span(row["no_show_rate_bounds_low"], row["no_show_rate_bounds_high"]).replace(" to ", " and ")
         yield (
             f"Attendance was recorded for only {percent(row['recorded_share'])} of the seats. With the others, the "
-            f"no-show rate may lie anywhere between {between}."
+            f"no-show rate may lie anywhere {bounds(row, 'no_show_rate')}."
         )
 
 
@@ -167,7 +175,7 @@ def _of_marks(m: Material) -> Iterator[str]:
         )
     undated = m.days.filter(pl.col("class_day").is_null(), pl.col("left_window"))
     share = undated.height / max(1, m.days.filter("left_window").height)
-    if share > 1 - _RECORDED:
+    if share > 1 - WELL_RECORDED:
         yield f"Of {percent(share)} of the classes that are over the day is not known; they are in no period."
 
 
