@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
-from itertools import pairwise
+from datetime import date, timedelta
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import altair as alt
+import polars as pl
 import pytest
 import vl_convert
-from test_charts import FRAMES, chart
+from test_charts import FRAMES, chart, data_of
 from test_charts import SCHEMA as VEGA_LITE_5
 from test_charts_dated import DRAWN as DATED
+
+from bookings_analytics.charts import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,3 +202,110 @@ def looks(svg: ET.Element) -> list[tuple[str, str]]:
     """What is written, and the colors of what is filled, wherever it stands."""
     texts = [("text", "".join(each.itertext())) for each in svg.iter(f"{SVG}text") if each.get("opacity") != "0"]
     return texts + [("fill", each.get("fill", "")) for each in svg.iter(f"{SVG}path") if each.get("fill")]
+
+
+class Written(NamedTuple):
+    """A line of text in a picture, and about what it covers."""
+
+    says: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    axis: bool
+
+    @property
+    def slack(self) -> float:
+        """How far the measure of its letters may be wrong."""
+        return 0.08 * (self.right - self.left)
+
+    def covers(self, other: Written) -> bool:
+        across = min(self.right, other.right) - max(self.left, other.left)
+        return across > 1 and min(self.bottom, other.bottom) - max(self.top, other.top) > 1
+
+
+def lettering(svg: ET.Element) -> Iterator[Written]:
+    """Measure every line of text that can be seen, with the mean widths of a plain typeface's letters."""
+    for text, at in placed(svg):
+        if text.tag != f"{SVG}text" or text.get("opacity") == "0":
+            continue
+        size = float(text.get("font-size", "11").removesuffix("px"))
+        lines = list(text.iter(f"{SVG}tspan")) or [text]
+        between = float(lines[-1].get("dy", size))
+        for number, line in enumerate(lines):
+            says = (line.text or "").strip()
+            wide = size * sum(
+                0.28 if c in " .,:;ilj|'1()" else 0.62 if c.isupper() or c in "%mw" else 0.52 for c in says
+            )
+            left = at.x - {"start": 0, "middle": wide / 2, "end": wide}[text.get("text-anchor", "start")]
+            base = at.y + between * number
+            axis = "role-axis-label" in " ".join(at.inside)
+            if says:
+                yield Written(says, left, base - 0.72 * size, left + wide, base, axis)
+
+
+def unreadable(svg: ET.Element) -> list[str]:
+    """List the texts that run into another, or out of the picture."""
+    texts = [*lettering(svg)]
+    wide, tall = float(svg.get("width", 0)), float(svg.get("height", 0))
+    cut = [text.says for text in texts if not -text.slack < text.left <= text.right < wide + text.slack]
+    cut += [text.says for text in texts if not 0 < text.top < text.bottom < tall]
+    return cut + [f"{one.says} / {other.says}" for one, other in combinations(texts, 2) if one.covers(other)]
+
+
+@pytest.mark.parametrize("width", [300, 600, 900])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_runs_into_another_or_out_of_the_picture(name: str, width: int) -> None:
+    assert unreadable(picture(name, width)) == []
+
+
+def watched(n_days: int, n_groups: int) -> pl.DataFrame:
+    """A coverage with a gap of 20 days after a third of its days."""
+    gap = n_days // 3
+    days = [day for day in range(n_days) if n_days <= 30 or not gap <= day < gap + 20]
+    return pl.DataFrame(
+        {
+            "cohort": f"cohort {group + 1}", "day": date(2024, 11, 3) + timedelta(days=day), "n_customers": 120,
+            "n_read": 120 - day % 7, "n_fetches": 120, "median_gap_h": 24.0,
+            "longest_gap_h": 504.0 if day == gap + 20 else 24.0,
+            "n_customers_gap_over_14_days": 100 if day == gap + 20 else 0,
+        }
+        for group in range(n_groups)
+        for day in days
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n_groups", [1, 20])
+@pytest.mark.parametrize("n_days", [1, 3, 8, 14, 15, 43, 60, 139, 141, 400, 1500])
+def test_coverage_names_its_days_and_years_at_every_width_without_a_label_left_out(n_days: int, n_groups: int) -> None:
+    drawn = coverage(watched(n_days, n_groups)).to_dict(validate=False)
+    asked = drawn["layer"][1 if n_days > 30 else 0]["encoding"]["x"]["axis"]["values"]
+    for width in (300, 450, 600, 900):
+        svg = svg_of(drawn | {"width": width})
+        assert unreadable(svg) == []
+        labels = [text.says for text in lettering(svg) if text.axis and not text.says.startswith("cohort")]
+        dated = [f"{day.day} {day:%b}" for day in (date(2024, 11, 3) + timedelta(days=value) for value in asked)]
+        years = sorted({(date(2024, 11, 3) + timedelta(days=value)).year for value in asked})
+        assert sorted(labels) == sorted([*dated, *map(str, years)])
+        assert len(dated) >= min(n_days, 3)
+
+
+@pytest.mark.parametrize("n_days", [60, 139, 200, 800])
+def test_the_number_of_a_gap_stands_within_its_gap_or_not_at_all(n_days: int) -> None:
+    drawn = coverage(watched(n_days, 1)).to_dict(validate=False)
+    shown = 0
+    for width in (300, 450, 600, 900):
+        for text in lettering(svg_of(drawn | {"width": width})):
+            if text.says == "21 days" and text.left < width:
+                shown += 1
+                assert text.right - text.left < width * 21 / n_days
+    assert shown == {60: 4, 139: 4, 200: 3, 800: 0}[n_days]
+
+
+@pytest.mark.parametrize("n_days", [139, 800])
+def test_bars_too_narrow_for_a_gap_join_so_that_their_edges_make_no_pattern(n_days: int) -> None:
+    drawn = coverage(watched(n_days, 1)).to_dict(validate=False)
+    bars = sorted((bar["start"], bar["end"]) for bar in data_of(drawn) if "on" in bar)
+    apart = [after[0] - bar[1] for bar, after in pairwise(bars)]
+    assert [gap > 0 for gap in apart].count(True) == 1, "the days that nobody was read"
+    assert bars[-1][1] <= n_days

@@ -6,6 +6,7 @@ Nothing here uses Vega-Lite's ``config``: charts with one can't be put beside ea
 from __future__ import annotations
 
 import textwrap
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -14,7 +15,7 @@ from bookings_analytics.charts._beside import Drawn
 from bookings_analytics.charts._palette import GRID, INK, QUIET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 WIDTH: Final = 588  # of a whole chart, about, in pixels: what JupyterLab leaves of a window 1100 wide
 SMALL: Final[dict[str, Any]] = {"color": QUIET, "fontSize": 12}
@@ -63,6 +64,17 @@ def share_axis(field: str, end: float, **options: Any) -> alt.X:  # noqa: ANN401
     """Show shares from 0 to ``end``, in percent."""
     scale = alt.Scale(domain=[0, end], nice=False)
     return alt.X(f"{field}:Q", scale=scale, axis=axis(format=".0%", **options))
+
+
+def day_labels(first: date, values: Sequence[int]) -> str:
+    """Write the labels of an axis that counts days from ``first``: the day, and under it the year where that is new.
+
+    Days are numbers there, since Vega would take a time for one of the reader's own time zone.
+    """
+    years = [(first + timedelta(days=value)).year for value in values]
+    new = [value for i, value in enumerate(values) if i == 0 or years[i] != years[i - 1]]
+    at = f"86400000 * ({(first - date(1970, 1, 1)).days} + datum.value)"
+    return f"[utcFormat({at}, '%-d %b'), indexof({new}, datum.value) < 0 ? '' : utcFormat({at}, '%Y')]"
 
 
 def x_pixel(x: float) -> alt.XValue:

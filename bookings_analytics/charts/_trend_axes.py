@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
-from bookings_analytics.charts._style import axis, top
+from bookings_analytics.charts._style import axis, day_labels, top
 from bookings_analytics.wording import days
 
 if TYPE_CHECKING:
@@ -82,15 +82,10 @@ class Axes:
 
     def x(self, field: str = "at") -> alt.X:
         """Build the axis of weeks: a label every few weeks, the year where it is new."""
-        since = (self.first - date(1970, 1, 1)).days
         every = WEEK * max(1, -(-self.n_weeks // _LABELS))
         values = list(range(0, self.n_weeks * WEEK, every))
-        years = [(self.first + timedelta(days=value)).year for value in values]
-        new = [value for i, value in enumerate(values) if i == 0 or years[i] != years[i - 1]]
-        at = f"86400000 * ({since} + datum.value)"
-        label = f"[utcFormat({at}, '%-d %b'), indexof({new}, datum.value) < 0 ? '' : utcFormat({at}, '%Y')]"
         scale = alt.Scale(domain=[-EDGE, (self.n_weeks - 1) * WEEK + EDGE], nice=False)
-        return alt.X(f"{field}:Q", scale=scale, axis=self._axis(values, label, grid=False))
+        return alt.X(f"{field}:Q", scale=scale, axis=self._axis(values, day_labels(self.first, values), grid=False))
 
     def share(self, field: str) -> alt.Y:
         """Build the axis of shares, which every group's plot has again."""

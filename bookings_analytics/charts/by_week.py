@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
 from bookings_analytics.charts._palette import ATTENDED, INK, NO_SHOW, OUTCOMES, QUIET
 from bookings_analytics.charts._rows import group_tooltip
-from bookings_analytics.charts._style import WIDTH, axis, finish, nothing, right_edge, title, top
+from bookings_analytics.charts._style import WIDTH, axis, day_labels, finish, nothing, right_edge, title, top
 from bookings_analytics.charts._timed import and_others, read_timed
 from bookings_analytics.wording import days, interval, percent
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _COLORS: Final = (INK, ATTENDED, NO_SHOW, OUTCOMES["waiting"][1])  # of the lines, in their order
 _WEEK: Final = 7
 _LABELS: Final = 7  # weeks with a label, about
-_LONG_LABELS: Final = 5  # with years
 _HEIGHT: Final = 240
 _LINE: Final = 14
 _LETTER: Final = 6.4
@@ -67,7 +66,6 @@ def by_week(rates: IntoFrame, rate: str, *, names: Mapping[Any, str] | None = No
         )
     first, last = min(row["week"] for row in dated), max(row["week"] for row in dated)
     n_weeks = (last - first).days // _WEEK + 1
-    since = (first - date(1970, 1, 1)).days
     dated.sort(key=lambda row: row["week"])
     for row in dated:
         place = series.index(row["series"])
@@ -80,15 +78,14 @@ def by_week(rates: IntoFrame, rate: str, *, names: Mapping[Any, str] | None = No
         row["told"] = told if complete else f"{told}, incomplete week"
         row["week"] = row["week"].isoformat()
     end = top(row[f"{rate}_ci_high"] for row in dated)
-    within_a_year = first.year == last.year
-    date_format = "%-d %b" if within_a_year else "%-d %b %Y"
-    every = _WEEK * max(1, -(-n_weeks // (_LABELS if within_a_year else _LONG_LABELS)))
+    every = _WEEK * max(1, -(-n_weeks // _LABELS))
+    labeled = list(range(0, n_weeks * _WEEK, every))
     x = alt.X(
         "at:Q",
         scale=alt.Scale(domain=[-3, (n_weeks - 1) * _WEEK + 3], nice=False),
         axis=axis(
-            values=list(range(0, n_weeks * _WEEK, every)),
-            labelExpr=f"utcFormat(86400000 * ({since} + datum.value), '{date_format}')",
+            values=labeled,
+            labelExpr=day_labels(first, labeled),
             grid=False,
             title="week from Monday",
             titleColor=QUIET,

@@ -11,7 +11,7 @@ import altair as alt
 from bookings_analytics.charts._gaps import DAY_H, MISSED, duration, gaps_of_groups, in_hours
 from bookings_analytics.charts._palette import NO_SHOW, QUIET, READ
 from bookings_analytics.charts._rows import Rows
-from bookings_analytics.charts._style import axis, finish, nothing, title
+from bookings_analytics.charts._style import ACROSS, axis, day_labels, finish, nothing, title
 from bookings_analytics.charts._table import Table, read
 from bookings_analytics.schema import COVERAGE, COVERAGE_BY_HOURS
 from bookings_analytics.wording import SPELLED_OUT, counted, days, percent
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-_LABELS = 5  # of days, about
+_LABELS = 6  # of days, at most
+_BY_DAY = 14  # days
 _WEEKLY_FROM = 140  # days
+_WIDE_BARS = 60  # as many as have 5 pixels each in the narrowest chart
+_PARTED, _JOINED = 0.85, 1.4
+_LETTER = 5.8  # pixels of a letter of the number of a gap
 _IN_VAIN = "\N{MULTIPLICATION SIGN}"
 
 
@@ -87,19 +91,17 @@ def _overduration(daily: Table) -> alt.LayerChart:
     in_vain = [_bar(row, first, 0) for row in daily.rows if row["n_fetches"] and not row["n_read"]]
     if weekly:
         read_days = _weeks(read_days, first, asked[-1])
+    _part(read_days, span)
     missed = [_gap(row, first) for row in daily.rows if row["n_customers_gap_over_14_days"] and row["day"] > first]
-    n_labels = _LABELS - (first.year != asked[-1].year)  # which are longer with their years
-    every = 7 * math.ceil(span / 7 / n_labels) if span > 7 else 1  # noqa: PLR2004 - days of a week
-    labels = list(range(0, span, every))
-    since = (first - date(1970, 1, 1)).days
-    # Days are numbers, since Vega would take a time for one of the reader's own time zone.
+    labeled = list(range(0, span, _apart(span)))
     x = alt.X(
         "start:Q",
         scale=alt.Scale(domain=[0, span], nice=False),
         axis=axis(
-            labelExpr=f"utcFormat(86400000 * ({since} + datum.value), '{_date_format(first, asked[-1])}')",
-            values=labels,
+            labelExpr=day_labels(first, labeled),
+            values=labeled,
             orient=rows.orient,
+            labelPadding=19 if rows.many else 6,
         ),
     )
     of_day, of_gap = (
@@ -118,7 +120,8 @@ def _overduration(daily: Table) -> alt.LayerChart:
         # One number per group: those of gaps that overlap would be on top of each other.
         longest = {gap["group"]: gap for gap in sorted(missed, key=lambda gap: gap["end"] - gap["start"])}
         numbers = rows.chart(list(longest.values()), of_gap).mark_text(color=NO_SHOW, fontSize=11, dy=-8)
-        number = numbers.encode(x=middle, text=alt.Text("long:N"))
+        fits = f"{ACROSS} * (datum.end - datum.start) / {span} > {_LETTER} * length(datum.long)"
+        number = numbers.encode(x=middle, text=alt.condition(fits, alt.Text("long:N"), alt.value("")))
         layers = [rule, *layers, number]
     base = f"{counted(table.customers('n_customers'), 'customer')}{table.of}, {days(first, asked[-1])}."
     base += in_hours(daily.rows)
@@ -172,7 +175,7 @@ def _bar(row: Mapping[str, Any], first: date, height: float) -> dict[str, Any]:
         "read": f"{percent(share)}, {row['n_read']:,} of {row['n_customers']:,}",
         "start": start,
         "middle": start + 0.5,
-        "end": start + 0.85,
+        "end": start + 1,
         "height": round(height * share, 1),
     }
 
@@ -195,15 +198,23 @@ def _weeks(bars: list[dict[str, Any]], first: date, last: date) -> list[dict[str
                 "n_fetches": sum(bar["n_fetches"] for bar in own),
                 "start": 7 * week,
                 "middle": 7 * week + n_days / 2,
-                "end": 7 * week + 0.85 * n_days,
+                "end": 7 * week + n_days,
                 "height": round(sum(bar["height"] for bar in own) / n_days, 1),
             }
         )
     return drawn
 
 
-def _date_format(first: date, last: date) -> str:
-    return "%-d %b" if first.year == last.year else "%-d %b %Y"
+def _part(bars: list[dict[str, Any]], span: int) -> None:
+    """Leave a gap after each bar; where they are too narrow for it, overlap them: else their edges form patterns."""
+    for bar in bars:
+        wide = bar["end"] - bar["start"]
+        bar["end"] = min(span, bar["start"] + wide * (_PARTED if span / wide <= _WIDE_BARS else _JOINED))
+
+
+def _apart(span: int) -> int:
+    """Choose how many days lie between two labels: whole weeks of more than two."""
+    return -(-span // _LABELS) if span <= _BY_DAY else 7 * math.ceil(span / 7 / _LABELS)
 
 
 def _gap(row: Mapping[str, Any], first: date) -> dict[str, Any]:
