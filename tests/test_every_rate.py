@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from engines import ENGINES, Engine
+from test_privacy import computable
 
 import bookings_analytics as ba
 from bookings_analytics import schema
@@ -117,11 +118,37 @@ def test_two_periods_name_their_days_and_their_customers() -> None:
     assert changed.select("n_customers", "baseline_n_customers").row(0) == (6, 6)
 
 
+SEVEN = pl.DataFrame({"studio": "mitte", "customer_id": range(7), "cohort": [*"aaaabbc"]})
+
+
+@pytest.mark.parametrize("by", [["cohort"], ["cohort", "week"]], ids=" and ".join)
 @pytest.mark.parametrize("name", sorted(set(RATES) - {"no_show_funnel"}))
-def test_small_groups_of_every_rate_can_be_suppressed(name: str) -> None:
-    rates = RATES[name](OUTCOMES, COHORTS, by="cohort")
-    hidden = ba.suppress_small(rates, fewer_than=5).filter(cohort="b")
-    assert hidden["n_customers"].null_count() == hidden.height
+def test_of_suppressed_groups_no_number_and_no_day_stays_and_all_else_does(name: str, by: list[str]) -> None:
+    rates = RATES[name](OUTCOMES, SEVEN, by=by)
+    shown = ba.suppress_small(rates, fewer_than=2)
+    assert shown.columns == rates.columns
+    assert shown.select(by).equals(rates.select(by))
+    gone = pl.Series(shown["n_customers"].is_null())
+    values = shown.filter(gone).drop(by)
+    assert values.null_count().row(0) == (values.height,) * values.width
+    assert shown.filter(~gone).equals(rates.filter(~gone))
+    small = rates.select("n_customers").to_series() < 2
+    assert small.any()
+    assert gone.filter(small).all()
+    groups = [*dict.fromkeys(rates.select(by).rows())]
+    away = {group for group, hidden in zip(rates.select(by).rows(), gone, strict=True) if hidden}
+    lost = {group for group, few in zip(rates.select(by).rows(), small, strict=True) if few}
+    hopeless = computable(groups, set(groups), len(by))  # a week of one group is the total of that week
+    assert computable(groups, away, len(by)) <= hopeless & lost
+
+
+def test_where_the_size_of_groups_is_unknown_nothing_is_suppressed_and_the_way_is_told() -> None:
+    trend = ba.trend(OUTCOMES, "no_show_rate", SEVEN, by="cohort")
+    with pytest.raises(ValueError, match=r"a trend does not hold how many .* Pass the rates by week, such as no_shows"):
+        ba.suppress_small(trend)
+    fill = pl.DataFrame(schema={"cohort": pl.String, **schema.CLASS_FILL})
+    with pytest.raises(ValueError, match="class_fill counts the places of classes"):
+        ba.suppress_small(fill)
 
 
 # Groups

@@ -41,7 +41,8 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
         classes is null in suppressed groups, in all rows of such a group where it has several.
 
     Raises:
-        ValueError: ``fewer_than`` is not a whole number from 1, or the frame has no ``n_customers``.
+        ValueError: ``fewer_than`` is not a whole number from 1, or the frame has no ``n_customers``: those of `trend`
+            and `class_fill` have none.
 
     Example:
         >>> import bookings_analytics as ba
@@ -55,10 +56,7 @@ def suppress_small(rates: IntoFrameT, fewer_than: int = 10) -> IntoFrameT:
     rows = lazy(rates)
     columns = rows.collect_schema().names()
     if "n_customers" not in columns:
-        raise ValueError(
-            "the frame has no column n_customers, so the size of its groups is unknown. Pass what a function of "
-            "rates returned, with that column."
-        )
+        raise ValueError(_why_unknown(columns))
     by = _group_columns(columns)
     table = cast("pl.DataFrame", rows.collect("polars").to_native())
     key = [*by, "_all"]  # which is there where nothing else is
@@ -88,6 +86,23 @@ def _group_columns(columns: Sequence[str]) -> list[str]:
     whole = [set(result) for result in _RESULTS if set(result) <= set(columns)]
     names = max(whole, key=len, default=set().union(*_RESULTS)) - {"week"}  # a week is a group, also in a trend
     return [name for name in takewhile(lambda name: name not in names, columns) if name not in _titles(columns)]
+
+
+def _why_unknown(columns: Sequence[str]) -> str:
+    if set(schema.TREND) <= set(columns):
+        return (
+            "a trend does not hold how many customers its weeks are of. Pass the rates by week, such as "
+            "no_shows(…, by=['cohort', 'week']), or compute the trend of larger groups."
+        )
+    if set(schema.CLASS_FILL) <= set(columns):
+        return (
+            "class_fill counts the places of classes, and does not hold how many customers its groups are of. Leave "
+            "small groups of the list out before you call it."
+        )
+    return (
+        "the frame has no column n_customers, so the size of its groups is unknown. Pass what a function of "
+        "rates returned, with that column."
+    )
 
 
 def _titles(columns: Iterable[str]) -> Iterable[str]:
