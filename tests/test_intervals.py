@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import formulas
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+import bookings_analytics
 from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dispersion, with_design_effects
 from bookings_analytics.metrics.engines import aggregate, lazy, like
 from bookings_analytics.metrics.intervals import (
@@ -254,3 +258,15 @@ def test_a_confidence_that_is_no_share_is_refused(confidence: float) -> None:
 def test_the_quantile_of_95_percent_is_the_one_that_everybody_knows() -> None:
     assert quantile(0.95) == pytest.approx(1.959963984540054)
     assert quantile(0.998) == pytest.approx(3.090232306167813)
+
+
+def test_the_metrics_need_polars_and_narwhals_alone() -> None:
+    """Quantiles of t are computed, so that nobody has to install scipy to read a rate."""
+    found = set()
+    for path in (Path(bookings_analytics.__file__).parent / "metrics").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add((node.module or "").partition(".")[0])
+    assert found - sys.stdlib_module_names == {"bookings_analytics", "narwhals", "polars"}

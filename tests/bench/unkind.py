@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -61,10 +62,26 @@ def held(rates: pl.DataFrame, truth: float, rate: str = "no_show_rate") -> float
     return float(rates.with_columns(truth=truth).select(covered(rate, "truth")).item())
 
 
+def wide(rates: pl.DataFrame) -> float:
+    """Compute the mean width of the intervals."""
+    return float(rates.select((pl.col("no_show_rate_ci_high") - pl.col("no_show_rate_ci_low")).mean()).item())
+
+
+def at_z(rates: pl.DataFrame) -> float:
+    """Compute the mean width that the intervals would have at the normal z, to a percent: it goes with t."""
+    t = stats.t.ppf(0.975, rates["n_effective_customers"].to_numpy() + 1)
+    width = (rates["no_show_rate_ci_high"] - rates["no_show_rate_ci_low"]).to_numpy()
+    return float(np.mean(width * stats.norm.ppf(0.975) / t))
+
+
+def print_cost(of: str, width: dict[str, float]) -> None:
+    """Print what the terms for slots and days cost where nothing is alike."""
+    print(f"\nCost in width without any correlation of {of}: {min(width.values()):.1%} to {max(width.values()):.1%}")
+
+
 def together(studios: int) -> None:
     """Print how often the interval holds the truth where classes and days skip together."""
-    cells, width = {}, {}
-    span = pl.col("no_show_rate_ci_high") - pl.col("no_show_rate_ci_low")
+    cells, width, with_t = {}, {}, {}
     grid = list(product((0.02, 0.1, 0.5), (0.0, 0.1, 0.3), (0.0, 0.05, 0.1, 0.3), (30, 100, 300)))
     for number, (rate, customer, slot, customers) in enumerate(grid):
         mood = Mood(rate, customer, slot, 0.0, customers, cohorts=2)
@@ -73,17 +90,23 @@ def together(studios: int) -> None:
         cells[name(mood)] = held(rates, mood.truth(SEED))
         if slot == 0:
             alone = ba.no_shows(outcomes.drop("class_slot_id"), by=["studio", "cohort"])
-            width[name(mood)] = rates.select(span.mean()).item() / alone.select(span.mean()).item() - 1
+            width[name(mood)] = wide(rates) / wide(alone) - 1
+            with_t[name(mood)] = wide(rates) / at_z(alone) - 1
     print_grid(
         "Two cohorts a studio, classes that skip together: the share of 95 % intervals that hold the truth", cells
     )
-    print(f"\nCost in width without any correlation of slots: {min(width.values()):.1%} to {max(width.values()):.1%}")
-    cells = {}
+    print_cost("slots", width)
+    print_cost("slots, t in place of z included", with_t)
+    cells, with_t = {}, {}
     for number, (customer, customers) in enumerate(product((0.0, 0.1, 0.3), (30, 100, 300))):
         mood = Mood(0.2, customer, 0.0, 0.1, customers)
         outcomes = mood.draw(studios, SEED + 1000 + number)
         cells[name(mood)] = held(ba.no_shows(outcomes, by="studio"), mood.truth(SEED))
+        alike = mood._replace(day=0.0).draw(studios, SEED + 1000 + number)
+        alone = ba.no_shows(alike.drop("class_slot_id"), by="studio")
+        with_t[name(mood)] = wide(ba.no_shows(alike, by="studio")) / at_z(alone) - 1
     print_grid("Days that skip together, 28 of them", cells)
+    print_cost("slots and days, t in place of z included", with_t)
 
 
 def by_class(studios: int) -> None:
