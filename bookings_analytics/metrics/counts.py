@@ -24,7 +24,7 @@ from bookings_analytics.metrics.weeks import (
     in_base,
     watched,
 )
-from bookings_analytics.schema import CUSTOMER_KEY, OUTCOME
+from bookings_analytics.schema import CUSTOMER_KEY, HELD, OUTCOME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,15 @@ KINDS = OUTCOME.categories.to_list()
 SEATS = Measure("n_seats", "n_requests")
 CANCELED = Measure("n_canceled", "n_requests")
 NO_SHOW = Measure("n_no_show", "_recorded")
+_RECORDED = ("attended", "no_show")
+_SEATS = (*HELD, "upcoming")
+_TOGETHER = {
+    "_recorded": _RECORDED,
+    "_held": HELD,
+    "n_seats": _SEATS,
+    "n_requests": (*_SEATS, "canceled", "waiting"),
+    "_all": tuple(KINDS),
+}
 _SUMS = ("_recorded", "_held", "n_seats", "n_requests")
 
 
@@ -75,13 +84,8 @@ def counted_of_base(
 
 
 def counts_of(bookings: nw.LazyFrame[Any], key: Sequence[str]) -> nw.LazyFrame[Any]:
-    """Count the outcomes of the rows of each key, and what the rates add up from them."""
-    kinds = {f"n_{kind}": count(nw.col("outcome") == kind) for kind in KINDS}
-    return (
-        aggregate(bookings, key, kinds)
-        .with_columns(_recorded=nw.sum_horizontal("n_attended", "n_no_show"))
-        .with_columns(_held=nw.sum_horizontal("_recorded", "n_unrecorded"))
-        .with_columns(n_seats=nw.sum_horizontal("_held", "n_upcoming"))
-        .with_columns(n_requests=nw.sum_horizontal("n_seats", "n_canceled", "n_waiting"))
-        .with_columns(_all=nw.sum_horizontal("n_requests", "n_lost", "n_slot_canceled"))
-    )
+    """Count the outcomes of the rows of each key, and those that the rates put together."""
+    outcome = nw.col("outcome")
+    counts = {f"n_{kind}": count(outcome == kind) for kind in KINDS}
+    counts |= {name: count(outcome.is_in(kinds)) for name, kinds in _TOGETHER.items()}  # only those used are computed
+    return aggregate(bookings, key, counts)
