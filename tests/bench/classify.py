@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from memory import CUSTOMERS, PLACES, SEED, studio
@@ -23,13 +24,16 @@ from polars.testing import assert_frame_equal
 import bookings_analytics as ba
 from bookings_analytics.schema import BOOKING_KEY, BOOKINGS, DATED, OUTCOME, OUTCOMES, PLACE_KEY, WAIT_OUTCOME
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 REPEATS = 5
 STATE = ["booking_status", "class_slot_status", "participant_status", "visible"]
 
 
 def make(directory: Path, observations: int) -> None:
     studios = max(1, round(observations / (CUSTOMERS * PLACES * 2.3)))
-    rows = pl.concat(studio(number)[0] for number in range(studios)).cast(dict(BOOKINGS))
+    rows = pl.concat(studio(number)[0] for number in range(studios)).cast(BOOKINGS)
     rows.sort(*BOOKING_KEY, "observed_at").write_parquet(directory / "sorted.parquet")
     rows.sample(fraction=1, shuffle=True, seed=SEED).write_parquet(directory / "shuffled.parquet")
 
@@ -88,7 +92,7 @@ def by_hand(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-WAYS = {"this library": ba.classify, "polars by hand": by_hand}
+WAYS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {"this library": ba.classify, "polars by hand": by_hand}
 
 
 def measure(way: str, path: str) -> None:
