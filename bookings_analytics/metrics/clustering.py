@@ -184,6 +184,18 @@ def with_unit_terms(totals: nw.LazyFrame[Any], *measures: Measure, levels: Seque
     return totals.with_columns(**columns).with_columns(**whole).drop(*used)
 
 
+def pooled_correlations(
+    rows: nw.LazyFrame[Any],
+    count: Count,
+    levels: Iterable[Level],
+    measures: Sequence[Measure],
+    *,
+    in_polars: bool = False,
+) -> dict[Level, nw.LazyFrame[Any]]:
+    """Compute the `correlations` of each level, `settled` for all that use them."""
+    return {level: settled(correlations(rows, count, level, measures), in_polars=in_polars) for level in levels}
+
+
 def clustered_totals(
     bookings: nw.LazyFrame[Any],
     groups: Groups,
@@ -192,6 +204,7 @@ def clustered_totals(
     sums: Mapping[str, nw.Expr],
     *,
     among: nw.LazyFrame[Any] | None = None,
+    pooled: Mapping[Level, nw.LazyFrame[Any]] | None = None,
 ) -> nw.LazyFrame[Any]:
     """Total up the groups of one call, with the design effects of its rates: one row per group.
 
@@ -202,6 +215,7 @@ def clustered_totals(
         measures: The rates' hits and trials.
         sums: Further totals, from one row per customer.
         among: All rows of the outcomes, which correlations are pooled from whatever is counted; None: ``bookings``.
+        pooled: These correlations, where they are known already: what `pooled_correlations` returned.
 
     Returns:
         What `Groups.totals` returns, with the columns of `with_design_effects` and `with_unit_terms`.
@@ -210,11 +224,9 @@ def clustered_totals(
     rows = groups.attach(bookings) if levels else bookings
     parts = [groups.attach(count(bookings, tuple(dict.fromkeys((*CUSTOMER_KEY, *groups.own)))))]
     amounts: dict[str, nw.Expr] = {}
+    pooled = pooled or pooled_correlations(bookings if among is None else among, count, levels, measures)
     for level in levels:
-        correlation = settled(
-            correlations(bookings if among is None else among, count, level, measures), in_polars=False
-        )
-        parts.append(unit_terms(rows, count, level, measures, by=groups.by, correlation=correlation))
+        parts.append(unit_terms(rows, count, level, measures, by=groups.by, correlation=pooled[level]))
         amounts |= term_sums(level, measures)
     sums = dict(sums) | {name: each for m in measures for name, each in cluster_sums(*m).items()}
     totals = groups.totals(nw.concat(parts, how="diagonal"), sums, amounts)

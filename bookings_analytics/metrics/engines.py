@@ -100,22 +100,19 @@ def settled(small: nw.LazyFrame[Any], *, in_polars: bool = True) -> nw.LazyFrame
     """Compute a small frame now, which would otherwise be computed, and on Spark planned, at each of its uses.
 
     Args:
-        small: A frame of few rows, which Spark brings to this machine.
+        small: A frame of few rows.
         in_polars: Whether polars computes it now, too; it finds some repeated work by itself.
     """
-    native = small.to_native()
     if in_polars and small.implementation.is_polars():
-        return cast("nw.LazyFrame[Any]", nw.from_native(native.collect().lazy()))
-    if small.implementation.is_spark_like():
-        rows = native.sparkSession.createDataFrame(native.collect(), native.schema, verifySchema=False)
-        return cast("nw.LazyFrame[Any]", nw.from_native(rows))
-    return small
+        return cast("nw.LazyFrame[Any]", nw.from_native(small.to_native().collect().lazy()))
+    return kept(small)
 
 
 def kept(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Compute rows of any number once for several uses: on Spark, which would otherwise compute them at each.
 
-    The workers keep them, in memory or on disk, until no frame refers to them any more.
+    The workers keep them, in memory or on disk, until no frame refers to them any more. Nothing is planned twice then,
+    and no Python runs on the workers.
     """
     if rows.implementation.is_spark_like():
         return cast("nw.LazyFrame[Any]", nw.from_native(rows.to_native().localCheckpoint()))

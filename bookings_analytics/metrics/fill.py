@@ -5,12 +5,12 @@ Both are counts of all there was, not of a sample, so neither has an interval.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import narwhals as nw
 import polars as pl
 
-from bookings_analytics.metrics.engines import lazy
+from bookings_analytics.metrics.engines import aggregate, in_polars, lazy
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.hours import CLOSES, opening_hours
 from bookings_analytics.schema import CLASS_FILL, HELD, SLOT_KEY, WEEKDAY
@@ -79,7 +79,8 @@ def class_fill(
         (18, 40, 0.75)
     """
     columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or ()))
-    shown = _collected(slots, _NEEDED, "the slots")
+    there = _checked(slots, _NEEDED, "the slots")
+    shown = in_polars(there.select(*_NEEDED, *(set(there.collect_schema().names()) & {"class_title"})))
     if wrong := [name for name in columns if name not in (*_OWN, *_CALENDAR)]:
         raise ValueError(f"by names {wrong[0]!r}. To choose from: {', '.join((*_OWN, *_CALENDAR))}.")
     if timezone is None and (local := [name for name in columns if name in _CALENDAR]):
@@ -97,13 +98,12 @@ def class_fill(
     return result.collect()
 
 
-def _collected(frame: IntoFrame, columns: Sequence[str], what: str) -> pl.DataFrame:
+def _checked(frame: IntoFrame, columns: Sequence[str], what: str) -> nw.LazyFrame[Any]:
     there = lazy(frame)
     names = there.collect_schema().names()
     if missing := [name for name in columns if name not in names]:
         raise ValueError(f"{what} lack {', '.join(missing)}; their columns are {', '.join(names)}.")
-    collected: pl.DataFrame = there.select(*columns, *(set(names) & {"class_title"})).collect("polars").to_native()
-    return collected
+    return there
 
 
 def _with_calendar(shown: pl.DataFrame, timezone: str | Mapping[str, str]) -> pl.DataFrame:
@@ -125,12 +125,11 @@ def _with_calendar(shown: pl.DataFrame, timezone: str | Mapping[str, str]) -> pl
 
 
 def _listed(outcomes: IntoFrame | None) -> pl.DataFrame:
-    """Count the seats held in each slot by customers of the outcomes."""
+    """Count the seats held in each slot by customers of the outcomes, on whatever engine these are."""
     if outcomes is None:
         return pl.DataFrame(schema={"studio": pl.String, "class_slot_id": pl.Int64, "_listed": pl.Int64})
-    seats = _collected(outcomes, [*SLOT_KEY, "outcome"], "the outcomes")
-    held = seats.filter(pl.col("outcome").cast(pl.String).is_in(HELD))
-    return held.group_by(SLOT_KEY).agg(_listed=pl.len().cast(pl.Int64))
+    held = _checked(outcomes, [*SLOT_KEY, "outcome"], "the outcomes").filter(nw.col("outcome").is_in(HELD))
+    return in_polars(aggregate(held, SLOT_KEY, {"_listed": nw.len()}))
 
 
 def _rates(slots: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import narwhals as nw
 
 from bookings_analytics.errors import CohortError
 from bookings_analytics.metrics.calendar import with_week_numbers
-from bookings_analytics.metrics.clustering import LEVELS, Level, clustered_totals, correlations, levels_of
+from bookings_analytics.metrics.clustering import LEVELS, Level, clustered_totals, levels_of, pooled_correlations
 from bookings_analytics.metrics.counts import CANCELED, NO_SHOW, SEATS, counted_of_base, counts_of
 from bookings_analytics.metrics.design_effects import Measure, design_effect_of_ones, spread
 from bookings_analytics.metrics.engines import count, join_groups, settled
@@ -83,7 +83,8 @@ def _of_seats(
 ) -> Measured:
     needed = ("_recorded", "_held", *((*KINDS,) if count_by is counts_of_seats else ()))
     sums = {name: nw.col(name).sum() for name in needed} | {"n_customers": count(nw.col(m.n) > 0)}
-    totals = clustered_totals(rows, groups, count_by, [m], sums, among=among)
+    pooled = pooled_correlations(among, count_by, levels_of(rows), [m], in_polars=True)
+    totals = clustered_totals(rows, groups, count_by, [m], sums, pooled=pooled)
     slot, day = (nw.col(m(level.name)) for level in LEVELS)
     of_recorded = m.n in {NO_SHOW.n, UNUSED.n}
     recorded = share(nw.col("_recorded"), nw.col("_held")) if of_recorded else nw.lit(None, nw.Float64)
@@ -103,9 +104,9 @@ def _of_seats(
 
     units, places = {}, {}
     in_two = set(groups.by) - set(groups.own) - set(CUSTOMER_KEY)  # cohorts overlap, classes and weeks do not
-    for level in levels_of(rows):
+    for level, correlation in pooled.items():
         dated = attached.filter(~nw.col(level.unit).is_null())
-        rho = settled(correlations(among, count_by, level, [m]).select("studio", _rho=nw.col(m("correlation"))))
+        rho = correlation.select("studio", _rho=nw.col(m("correlation")))
         units[level] = per("studio", level.unit, frame=dated).join(rho, on="studio", how="left")
         if in_two:
             shared = dated.join(_in_several(groups), on=list(CUSTOMER_KEY), how="semi")
