@@ -22,6 +22,7 @@ import sys
 import time
 import urllib.request
 from collections import defaultdict, deque
+from importlib.util import find_spec
 from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -275,6 +276,10 @@ def measure(way: str, base_url: str, customers: int) -> None:
 
 
 def main(customers: int) -> None:
+    if not find_spec("dlt"):
+        raise SystemExit(
+            f"dlt, which this compares with, is not installed: uv run --with dlt {sys.argv[0]} {customers}"
+        )
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
