@@ -27,35 +27,32 @@ settings.register_profile("steady", derandomize=True, deadline=None, suppress_he
 settings.load_profile("steady")
 
 
-# Left out of the fast loop, `pytest -m "not slow"`: other processes, browsers, kernels, engines, simulations.
+# Left out of the fast loop, `pytest -m "not slow"`, beside what hypothesis tries and what DuckDB computes again.
 SLOW = (
     "notebooks/",
+    "tests/faults/",
     *(
-        f"tests/test_{name}.py"
+        f"tests/test_{name}"
         for name in (
-            *(
-                "archive_object_store",
-                "archive_writers",
-                "browser",
-                "chain",
-                "coverage",
-                "demo_data",
-                "demo_world",
-                "intervals",
-            ),
-            *("lab", "notebook", "rate_limit", "report", "report_browser", "scheduled_fetch", "spark", "truth"),
+            *("browser", "chain", "lab.py", "notebook.py", "report", "scheduled_fetch", "spark"),  # other processes
+            *("archive", "class_tables", "erasure", "export", "nights"),  # files, and what is written into them
+            *("client", "demo_", "fetch", "lanes", "rate_limit", "secrecy", "with_classes"),  # servers and connections
+            *("charts_", "every_rate"),  # every chart or rate, in every way
+            *("comparisons_of_visits", "coverage", "fill", "intervals", "truth"),  # simulations
         )
     ),
-    "tests/faults/test_archive_storm.py",
-    "tests/faults/test_names.py",
-    "tests/test_archive.py::test_any_course_of_fetches",
-    "tests/test_demo_api.py::test_a_program",
-    "tests/test_demo_api.py::test_in_a_terminal",
+    "tests/test_cancellations.py::test_the_",
+    "tests/test_cancellations.py::test_groups_are_compared",
+    "tests/test_chances.py::test_the_chance_is_the_truth",
+    "tests/test_charts.py::test_a_chart_is_drawn",
     "tests/test_charts.py::test_charts_are_the_same_in_another_process",
-    "tests/test_fetch.py::TestWhatIsShown::test_a_terminal",
+    "tests/test_class_days.py::test_no_day_is_wrong",
+    "tests/test_findings.py::TestLoad",
     "tests/test_outcomes.py::test_the_oracle",
     "tests/test_outcomes.py::test_whole_snapshots",
     "tests/test_rates.py::test_every_",
+    "tests/test_trend.py::test_rare_misses",
+    "tests/test_trend.py::test_the_demos_fee",
     "tests/test_waitlist.py::test_the_oracle",
 )
 
@@ -75,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.nodeid.startswith(SLOW) or "DuckDB" in item.nodeid:
+        tried = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if tried or item.nodeid.startswith(SLOW) or "DuckDB" in item.nodeid:
             item.add_marker(pytest.mark.slow)
 
 

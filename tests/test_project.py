@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import bookings_analytics as ba
 from bookings_analytics import cli, errors, schema
 from bookings_analytics.cli.endings import Exit
+from bookings_analytics.metrics.measured import MEASURING
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bookings_analytics"
@@ -144,6 +145,7 @@ def test_every_rate_is_registered_once_with_what_it_divides_and_where_it_is_draw
     frames = [value for value in vars(schema).values() if isinstance(value, pl.Schema)]
     rates = {name for frame in frames for name in frame if name.endswith("_rate")}
     assert rates == set(schema.RATES)
+    assert rates <= set(MEASURING)  # each can be compared
     for name, facts in schema.RATES.items():
         holding = [frame for frame in frames if f"{name}_ci_low" in frame]
         assert holding, name
