@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from snapshots import at, result
@@ -12,9 +12,6 @@ from typer.testing import CliRunner
 import bookings_analytics as ba
 from bookings_analytics import cli
 from bookings_analytics.cli.endings import Exit
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
