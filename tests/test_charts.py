@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zlib
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -687,23 +688,19 @@ def test_names_in_the_funnel_do_not_run_over_each_other() -> None:
         dispersion=1.0,
         position=pl.lit("above_998", schema.POSITION),
     )
+    spec = chart("no_show_funnel", frame).to_dict(validate=False)
+    scales = [layer["encoding"]["y"].get("scale") for layer in spec["layer"] if "y" in layer["encoding"]]
+    top = max(scale["domain"][1] for scale in scales if scale)
     places = [
-        row["at"] / top * 380
-        for spec in [chart("no_show_funnel", frame).to_dict(validate=False)]
-        for top in [
-            max(
-                layer["encoding"]["y"]["scale"]["domain"][1]
-                for layer in spec["layer"]
-                if "scale" in layer["encoding"].get("y", {})
-            )
-        ]
-        for rows in spec["datasets"].values()
-        for row in rows
-        if "side" in row
+        (row["side"], row["at"] / top * 380) for rows in spec["datasets"].values() for row in rows if "side" in row
     ]
 
-    assert len(places) == 12
-    assert min(after - before for before, after in zip(sorted(places), sorted(places)[1:], strict=False)) >= 12
+    mark = 0.5 / top * 380
+    assert all(abs(at - mark) < 3 * 13 for _, at in places)  # beside its own mark, or a name is none
+    of_sides = [sorted(at for side, at in places if side == each) for each in (-1, 1)]
+    assert min(after - before for ats in of_sides for before, after in pairwise(ats)) >= 12
+    assert 5 <= len(places) < 12
+    assert f"without room for a name: {12 - len(places)}." in " ".join(spec["title"]["subtitle"])
 
 
 def test_fill_draws_the_places_taken_and_within_them_those_of_the_list() -> None:

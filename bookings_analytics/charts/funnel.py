@@ -17,7 +17,7 @@ from bookings_analytics.schema import NO_SHOW_FUNNEL
 from bookings_analytics.wording import POSITIONS, counted, percent, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
@@ -30,6 +30,7 @@ _READING: Final = (
 _LETTER, _LINE = 6, 13  # pixels, at 11 px
 _BESIDE = 9  # pixels from a mark to its name
 _RIGHT = 0.75  # of the plot's width: from there on names stand to the left of their marks
+_LINES = 3  # from a mark's own on, up and down, that its name may stand on
 _STEPS = 80  # of a curve
 _SHAPES: Final = {"below": "triangle-down", "within": "circle", "above": "triangle-up"}
 
@@ -87,10 +88,12 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
         axis=axis(title="seats with recorded attendance", titleColor=QUIET, titleFontWeight="normal", titleFontSize=12),
     )
     y = alt.Y("no_show_rate:Q", scale=alt.Scale(domain=[0, end], nice=False), axis=axis(format=".0%"))
+    outside = [row for row in rows if row["position"] != "within"]
+    named = _beside(outside, seats, end)
     layers = [
         *_limits(center, variance, seats, end),
         *_marks(rows, x, y, table.by),
-        *_labels([row for row in rows if row["position"] != "within"], seats, end),
+        *_drawn(named),
     ]
     base = (
         f"{counted(sum(row['n_recorded'] for row in rows), 'seat')}{table.of}; {percent(center)} of all were no-shows."
@@ -100,6 +103,8 @@ def no_show_funnel(funnel: IntoFrame, *, names: Mapping[Any, str] | None = None)
     if unseen:
         base += f" Not drawn, without a recorded seat: {unseen:,}."
     base += _unevenly(rows)
+    if unnamed := len(outside) - len(named):
+        base += f" Outside the limits, but without room for a name: {unnamed:,}."
     return finish(
         layers,
         title=title(heading, base, _READING),
@@ -176,21 +181,24 @@ def _marks(rows: list[dict[str, Any]], x: alt.X, y: alt.Y, by: list[str]) -> Ite
     )
 
 
-def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> Iterator[alt.Chart]:
-    """Name the groups outside, each name moved down as far as it takes not to run over another."""
-    placed: list[tuple[float, float, float]] = []
+def _beside(rows: list[dict[str, Any]], seats: float, end: float) -> list[dict[str, Any]]:
+    """Place the names of the groups outside at their marks, as far as they find room there, the farthest out first."""
+    marks = [_place(row, seats, end) for row in rows]
+    placed = [(across - _BESIDE + 1, across + _BESIDE - 1, height) for across, height in marks]
     labels = []
-    for row in sorted(rows, key=lambda row: (-row["no_show_rate"], row["group"])):
-        side = -1 if row["n_recorded"] > _RIGHT * seats else 1
-        width = _LETTER * len(row["label"])
-        left = row["n_recorded"] / seats * _SIZE["width"] + (_BESIDE if side > 0 else -_BESIDE - width)
-        height = (1 - row["no_show_rate"] / end) * _SIZE["height"]
-        for other, right, at in sorted(placed, key=lambda label: label[2]):
-            if left < right and other < left + width and abs(height - at) < _LINE:
-                height = at + _LINE
-        placed.append((left, left + width, height))
-        at = round((1 - height / _SIZE["height"]) * end, 4)
+    for row in sorted(rows, key=lambda row: (not row["position"].endswith("998"), -row["no_show_rate"], row["group"])):
+        free = next(_free(row, placed, seats, end), None)
+        if free is None:
+            continue
+        side, box = free
+        placed.append(box)
+        at = round((1 - box[2] / _SIZE["height"]) * end, 4)
         labels.append({"label": row["label"], "n_recorded": row["n_recorded"], "at": at, "side": side})
+    return labels
+
+
+def _drawn(labels: list[dict[str, Any]]) -> Iterator[alt.Chart]:
+    """Draw the names that were placed."""
     sides: dict[int, Literal["left", "right"]] = {1: "left", -1: "right"}
     for side, align in sides.items():
         own = alt.InlineData([label for label in labels if label["side"] == side])
@@ -199,6 +207,31 @@ def _labels(rows: list[dict[str, Any]], seats: float, end: float) -> Iterator[al
                 align=align, dx=side * _BESIDE, color=INK, fontSize=11, stroke="white", strokeWidth=halo
             )
             yield text.encode(x=alt.X("n_recorded:Q"), y=alt.Y("at:Q"), text=alt.Text("label:N"))
+
+
+def _place(row: Mapping[str, Any], seats: float, end: float) -> tuple[float, float]:
+    """Return where a group's mark is, in pixels from the left and from the top."""
+    return row["n_recorded"] / seats * _SIZE["width"], (1 - row["no_show_rate"] / end) * _SIZE["height"]
+
+
+def _free(
+    row: Mapping[str, Any], placed: Sequence[tuple[float, float, float]], seats: float, end: float
+) -> Iterator[tuple[int, tuple[float, float, float]]]:
+    """Find free places for a name, the nearest first: the side of its mark, and its left and right edge and height."""
+    width = _LETTER * len(row["label"])
+    across, height = _place(row, seats, end)
+    usual = -1 if row["n_recorded"] > _RIGHT * seats else 1
+    places = [
+        (side, (left, left + width, at))
+        for line in range(_LINES)
+        for at in dict.fromkeys((height + line * _LINE, height - line * _LINE))
+        for side in (usual, -usual)
+        for left in [across + (_BESIDE if side > 0 else -_BESIDE - width)]
+    ]
+    for side, (left, right, at) in places:
+        inside = left >= 0 and right <= _SIZE["width"] and 0 <= at <= _SIZE["height"] - _LINE / 2
+        if inside and not any(left < end_ and start < right and abs(at - of) < _LINE for start, end_, of in placed):
+            yield side, (left, right, at)
 
 
 def _finding(rows: list[dict[str, Any]]) -> str:

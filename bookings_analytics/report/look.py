@@ -76,6 +76,7 @@ td.number { white-space: nowrap }
   nav, .drawn, .beside { display: none !important }
   .live > img, figure img { display: block; max-height: 88mm; width: auto }
   figure.tall > img { max-height: 105mm }
+  figure.tallest > img { max-height: 150mm }
   h2 { margin-top: 1.6rem }
   figure, .numbers, .cautions, .short, tr, li, caption { break-inside: avoid }
   thead { display: table-header-group }
@@ -89,10 +90,10 @@ td.number { white-space: nowrap }
   a { color: inherit; text-decoration: none }
 }
 """
-# A chart that is wider than its place loses its columns of numbers, which stand under it then, and is drawn anew. Its
-# picture stays for paper, and wherever scripts don't run.
+# A chart that is wider than its place gets narrower; where its plot would be too narrow to read, it loses its columns
+# of numbers, which stand under it then. Its picture stays for paper, and wherever scripts don't run.
 DRAW: Final = """
-const LEAST = 110, MENU = 38;
+const LEAST = 80, ENOUGH = 220, MENU = 38;
 const isColumn = layer => layer.encoding?.x?.value === "width" && layer.mark?.align === "right";
 function narrowed(spec, room) {
   const layers = spec.layer?.filter(layer => !isColumn(layer));
@@ -122,12 +123,21 @@ async function draw(figure) {
     return Math.ceil(drawn.querySelector("svg").getBoundingClientRect().width + (options.actions ? MENU : 0) - room);
   };
   let extra = await over();
+  if (extra > 0 && spec.width - extra >= ENOUGH) {
+    spec.width -= extra;
+    extra = await over();
+  }
   figure.classList.toggle("narrow", extra > 0);
   if (extra > 0) {
     spec = narrowed(spec, room);
     extra = await over();
     for (let turn = 0; extra > 0 && spec.width > LEAST && turn < 3; turn++) {
       spec.width = Math.max(LEAST, spec.width - extra);
+      extra = await over();
+    }
+    const legends = (spec.layer ?? []).map(layer => layer.encoding?.color?.legend).filter(each => each?.columns > 1);
+    if (extra > 0 && legends.length) {
+      for (const legend of legends) legend.columns = 1;
       extra = await over();
     }
   }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MARKDOWN: Final = mistune.create_markdown(escape=True)
 _EMBED: Final = {"renderer": "svg", "theme": None, "actions": {"source": False, "compiled": False, "editor": False}}
-_TALL: Final = 400  # pixels: a picture of more gets more of a printed page, so that its letters can be read
+_TALL, _TALLEST = 400, 500  # pixels: a picture of more gets more of a printed page, so that its letters can be read
 _SHORT: Final = 8  # rows: such a table stays on one page
 _PHONE: Final = 350  # pixels that a table has on a phone
 _LETTER, _GAP = 7.5, 16  # pixels of a letter of a table, and between two columns
@@ -94,7 +94,8 @@ def _figure(figure: Figure, level: int) -> str:
     title, lines = _title(spec)
     caption = f"<h{level}>{escape(title)}</h{level}>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
     says = escape(str(spec.get("description", title)))
-    tall = ' class="tall"' if spec.get("height", 0) > _TALL else ""
+    height = spec.get("height", 0)
+    tall = ' class="tallest"' if height > _TALLEST else ' class="tall"' if height > _TALL else ""
     source = base64.b64encode(figure.svg.encode()).decode()
     live = _for_script(figure.bare | {"usermeta": {"embedOptions": _EMBED} | spec.get("usermeta", {})})
     return (

@@ -21,6 +21,7 @@ from bookings_analytics.report.over_time import changes, data
 from bookings_analytics.report.parts import Figure, Question, Words
 from bookings_analytics.report.sheets import sheet
 from bookings_analytics.schema import FEW, FEW_CUSTOMERS
+from bookings_analytics.wording import SPELLED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,10 +107,14 @@ def _no_shows(m: Material) -> Iterator[Part]:
     funnel = m.rates(no_show_funnel, "class_id")
     several = [groups] if m.by and groups.height else []
     seats = funnel["n_recorded"].sum() if funnel.height else 0
-    yield Words(findings(overall, *several, *([funnel] if seats >= FEW else []), names=m.titles).text)
+    of_groups = m.rates(no_show_funnel, *m.by) if groups.height > SPELLED_OUT else groups.clear()
+    apart = [each for each in (of_groups, funnel) if each.height and seats >= FEW]
+    yield Words(findings(overall, *several, *apart, names=m.titles).text)
     if groups.height:
         yield Figure(charts.no_shows(groups))
     yield from _compared(m, "no_show_rate")
+    if of_groups.height and seats >= FEW and 0 < overall["no_show_rate"][0] < 1:
+        yield Figure(charts.no_show_funnel(of_groups))
     if seats >= FEW and 0 < overall["no_show_rate"][0] < 1:
         yield Figure(charts.no_show_funnel(funnel, names=m.titles))
         yield Words(
