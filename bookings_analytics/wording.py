@@ -81,6 +81,12 @@ def counted(n: int, one: str) -> str:
     return f"{n:,} {one}{'' if n == 1 else 's'}"
 
 
+def singular(unit: str) -> str:
+    """Write a unit of the schema, such as ``seats held or canceled on the class day``, for a single one of it."""
+    things, *which = unit.split(" ")
+    return " ".join([things.removesuffix("s"), *which])
+
+
 def points(difference: float | None) -> str:
     """Write a difference of shares in percentage points, with its sign: ``+5``."""
     if difference is None:

@@ -290,7 +290,7 @@ class TestSentences:
         page = Page((tmp_path / "out/index.html").read_text("utf-8"))
         (warned,) = [each.text for each in page.all("div") if each.attributes.get("class") == "cautions"]
         assert "On 2 days fewer than half of the customers could be fetched: 9 May to 10 May 2026." in warned
-        assert "the archive does not cover a whole week yet" in page.all("main")[0].text
+        assert "there is no whole week of classes with a known day yet" in page.all("main")[0].text
         assert not [each for each in page.all("svg") if "section" in each.inside], "no weeks, no lines of weeks"
 
 
@@ -324,10 +324,22 @@ def test_a_young_archive_of_one_snapshot_is_reported_as_far_as_it_goes(tmp_path:
     assert (
         "All classes that the looks show. 1 customer on the list, 1 of them could be read, looked at on 20 May" in text
     )
-    assert "No change is shown: the archive does not cover a whole week yet." in text
+    assert "No change is shown: there is no whole week of classes with a known day yet." in text
     assert [each.attributes["data-number"] for each in page.all("section")] == NUMBERS
     assert "Change:" not in text
     assert "rests on 1 customer alone" in text
+
+
+def test_a_single_seat_is_one_seat_and_groups_without_a_rate_are_not_compared(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "list.csv").write_text("customer_id,cohort\n1,trial\n2,corporate\n", "utf-8")
+    run(tmp_path / "out", "--cohorts", str(tmp_path / "list.csv"), "--archive", kept, "--timezone", "Europe/Berlin")
+    page = Page((tmp_path / "out/index.html").read_text("utf-8"))
+    text = page.all("main")[0].text
+    assert "of 1 seat with recorded attendance was a no-show." in text
+    assert "Too few cohorts have a no-show rate to compare them." in text
+    assert not re.search(r"\b1 (seats|requests|waits|cancellations|customers)\b", text)
+    assert "Difference in no-show rate" not in text
+    assert "differ by no more than chance" not in text
 
 
 def test_a_studio_is_asked_once_and_shows_what_it_has_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

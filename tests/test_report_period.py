@@ -49,7 +49,7 @@ def test_a_young_archive_has_as_many_weeks_as_are_complete(n: int) -> None:
 def test_without_a_complete_week_it_is_all_that_there_is() -> None:
     period = chosen(Weeks(None, None))
     assert (period.first, period.last, period.text, period.weeks) == (None, None, "", 0)
-    assert period.no_change == "No change is shown: the archive does not cover a whole week yet."
+    assert period.no_change == "No change is shown: there is no whole week of classes with a known day yet."
     outcomes = pl.DataFrame({"class_day": [MONDAY, None]})
     assert period.rows(outcomes).height == 2, "undated classes too"
 

@@ -24,6 +24,7 @@ from bookings_analytics.wording import (
     percent,
     points,
     points_span,
+    singular,
     slope,
     span,
 )
@@ -151,13 +152,14 @@ def base_of(table: Table) -> str:
     if {"difference", "rate", "n", "baseline_n"} <= set(first):
         facts = (schema.RATES | schema.PER_WEEK)[first["rate"]]
         return f"{sum((row['n'] or 0) + (row['baseline_n'] or 0) for row in rows):,} {facts.unit}{table.of}."
-    for name, unit in (("outcome", "requests"), ("days_before", "cancellations"), ("n_waits", "waits")):
+    for name, unit in (("outcome", "request"), ("days_before", "cancellation"), ("n_waits", "wait")):
         if name in first:
             count = "n_waits" if name == "n_waits" else "n"
-            return f"{sum(row[count] or 0 for row in rows):,} {unit}{table.of}." if count in first else ""
+            return f"{counted(sum(row[count] or 0 for row in rows), unit)}{table.of}." if count in first else ""
     for rate, facts in (schema.RATES | schema.PER_WEEK).items():
         if rate in first and facts.unit != "customers" and set(facts.trials) <= set(first):
-            return f"{sum(row[count] or 0 for row in rows for count in facts.trials):,} {facts.unit}{table.of}."
+            n = sum(row[count] or 0 for row in rows for count in facts.trials)
+            return f"{n:,} {singular(facts.unit) if n == 1 else facts.unit}{table.of}."
     if first.get("n_customers") is not None:
         return f"{counted(table.customers('n_customers'), 'customer')}{table.of}."
     return ""

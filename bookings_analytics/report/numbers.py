@@ -13,7 +13,7 @@ from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import waitlist_conversion
 from bookings_analytics.report.looks import coverage
 from bookings_analytics.report.number import PP, Change, Number, in_points
-from bookings_analytics.wording import NONE, amount, amount_change, percent
+from bookings_analytics.wording import NONE, amount, amount_change, percent, singular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def _written(row: dict[str, Any], key: str, facts: _Facts) -> tuple[str, str]:
     """Write a number, and its interval with what it is of."""
     write = percent if facts.share else amount
     n = sum(row[count] or 0 for count in _TRIALS[key])
-    of = f"{n:,} {facts.of}"
+    of = f"{n:,} {singular(facts.of) if n == 1 else facts.of}"
     if row[facts.rate] is not None:
         low, high = row[f"{facts.rate}_ci_low"], row[f"{facts.rate}_ci_high"]
         return write(row[facts.rate]), f"{write(low)} to {write(high)}, {of}"
@@ -97,7 +97,7 @@ def _written(row: dict[str, Any], key: str, facts: _Facts) -> tuple[str, str]:
         "no_show_rate": "Nobody recorded who came.",
         "attendance_rate": "Nobody recorded who came.",
         "late_cancel_rate": "No seat in a class with a known day.",
-        "visits": "No week is covered from Monday to Sunday.",
+        "visits": "There is no whole week of classes with a known day.",
         "conversion_rate": f"{(row.get('reason') or 'no wait has ended').capitalize()}.",
     }
     return NONE, why[key]

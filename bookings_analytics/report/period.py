@@ -127,7 +127,7 @@ def choose(request: Request, weeks: Weeks, *, class_days: Sequence[date], last_l
         return _with_change(_last_weeks(_number(last), weeks), weeks)
     if since is None and until is None:
         if not weeks.n:
-            return Period(no_change="No change is shown: the archive does not cover a whole week yet.")
+            return Period(no_change="No change is shown: there is no whole week of classes with a known day yet.")
         return _with_change(_last_weeks(min(_USUAL, weeks.n), weeks), weeks)
     return _with_change(_between(since, until, weeks, class_days, last_look), weeks)
 

@@ -58,7 +58,7 @@ def _compared(m: Material, rate: str) -> Iterator[Part]:
     if not m.by:
         return
     found = m.shown(compare(m.outcomes, rate, cohorts=m.listed, by=m.by, simultaneous=True), m.by)
-    if found.height:
+    if found["difference"].is_not_null().any():
         yield Figure(charts.compare(found))
         yield Words(
             "A filled dot is away from zero by more than chance. An open dot does not say that the two are alike, only "

@@ -53,7 +53,10 @@ def _of_changes(m: Material, numbers: Sequence[Number]) -> str:
         if not rows or rows[0]["no_show_rate"] is None:
             return "Of no seat is it known whether somebody came."
         seats = rows[0]["n_attended"] + rows[0]["n_no_show"]
-        return f"**{interval(rows[0], 'no_show_rate')}** of {seats:,} seats with recorded attendance were no-shows."
+        return (
+            f"**{interval(rows[0], 'no_show_rate')}** of {counted(seats, 'seat')} with recorded attendance "
+            f"{'was a no-show' if seats == 1 else 'were no-shows'}."
+        )
     before = counted(m.period.weeks, "week")
     moved = [
         f"{number.name.lower()} {number.value}, {number.change.text}"
@@ -75,6 +78,8 @@ def _of_groups(m: Material) -> str:
             row for row in rows if row["difference"] is not None and not _holds_zero(row) and row[m.by[0]] in rates
         ]
         groups = noun(m.by[0], 2)
+        if rows and all(row["difference"] is None for row in rows):
+            return f"Too few {groups} have a no-show rate to compare them."
         if rows and not apart:
             return f"**The no-show rates of the {groups} differ by no more than chance.**"
         if apart:
