@@ -152,6 +152,8 @@ def base_of(table: Table) -> str:
     if {"difference", "rate", "n", "baseline_n"} <= set(first):
         facts = (schema.RATES | schema.PER_WEEK)[first["rate"]]
         return f"{sum((row['n'] or 0) + (row['baseline_n'] or 0) for row in rows):,} {facts.unit}{table.of}."
+    if "no_show_estimate" in first:
+        return f"{counted(len(rows), 'customer')}."
     for name, unit in (("outcome", "request"), ("days_before", "cancellation"), ("n_waits", "wait")):
         if name in first:
             count = "n_waits" if name == "n_waits" else "n"

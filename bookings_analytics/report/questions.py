@@ -136,6 +136,8 @@ def _no_shows(m: Material) -> Iterator[Part]:
 def _customers(m: Material) -> Sheet:
     """List the customers who did not turn up, by their ids, with a rate that brands nobody by one miss."""
     missed = customers(m.outcomes, m.listed).filter(pl.col("n_no_show") > 0)
+    if missed["studio"].n_unique() == 1:
+        missed = missed.drop("studio")
     columns = ["n_no_show", "n_attended", "n_unrecorded", "^no_show_estimate(|_ci.*)$"]
     return sheet(m, missed, "No-shows", columns)
 
