@@ -152,11 +152,9 @@ def base_of(table: Table) -> str:
     if {"difference", "rate", "n", "baseline_n"} <= set(first):
         facts = (schema.RATES | schema.PER_WEEK)[first["rate"]]
         return f"{sum((row['n'] or 0) + (row['baseline_n'] or 0) for row in rows):,} {facts.unit}{table.of}."
-    if "no_show_estimate" in first:
-        return f"{counted(len(rows), 'customer')}."
-    for name, unit in (("outcome", "request"), ("days_before", "cancellation"), ("n_waits", "wait")):
+    for name, unit in (("outcome", "request"), ("days_before", "cancellation"), ("chance", "wait")):
         if name in first:
-            count = "n_waits" if name == "n_waits" else "n"
+            count = "n_waits" if name == "chance" else "n"
             return f"{counted(sum(row[count] or 0 for row in rows), unit)}{table.of}." if count in first else ""
     for rate, facts in (schema.RATES | schema.PER_WEEK).items():
         if rate in first and facts.unit != "customers" and set(facts.trials) <= set(first):
@@ -164,7 +162,7 @@ def base_of(table: Table) -> str:
             return f"{n:,} {singular(facts.unit) if n == 1 else facts.unit}{table.of}."
     if first.get("n_customers") is not None:
         return f"{counted(table.customers('n_customers'), 'customer')}{table.of}."
-    return ""
+    return f"{counted(len(rows), 'customer')}." if "no_show_estimate" in first else ""
 
 
 def _column(name: str, rows: list[dict[str, Any]], shown: list[str]) -> Iterator[tuple[str, list[str]]]:
