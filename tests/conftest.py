@@ -37,22 +37,18 @@ SLOW = (
             *("browser", "chain", "lab.py", "notebook.py", "report", "scheduled_fetch", "spark"),  # other processes
             *("archive", "class_tables", "erasure", "export", "nights"),  # files, and what is written into them
             *("client", "demo_", "fetch", "lanes", "rate_limit", "secrecy", "with_classes"),  # servers and connections
-            *("charts_", "every_rate"),  # every chart or rate, in every way
-            *("comparisons_of_visits", "coverage", "fill", "intervals", "truth"),  # simulations
+            *("charts", "every_rate", "titles"),  # every chart or rate, in every way
+            *("comparisons", "coverage", "dated", "fill", "intervals", "trend", "truth"),  # simulations
         )
     ),
     "tests/test_cancellations.py::test_the_",
     "tests/test_cancellations.py::test_groups_are_compared",
     "tests/test_chances.py::test_the_chance_is_the_truth",
-    "tests/test_charts.py::test_a_chart_is_drawn",
-    "tests/test_charts.py::test_charts_are_the_same_in_another_process",
     "tests/test_class_days.py::test_no_day_is_wrong",
     "tests/test_findings.py::TestLoad",
     "tests/test_outcomes.py::test_the_oracle",
     "tests/test_outcomes.py::test_whole_snapshots",
     "tests/test_rates.py::test_every_",
-    "tests/test_trend.py::test_rare_misses",
-    "tests/test_trend.py::test_the_demos_fee",
     "tests/test_waitlist.py::test_the_oracle",
 )
 
@@ -64,6 +60,11 @@ class FramesAsBefore:
     def pytest_runtest_protocol(self) -> Iterator[None]:
         with pl.Config():
             return (yield)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more worker than processors: tests of browsers, kernels and other processes wait a third of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -290,6 +290,23 @@ def test_coverage_names_its_days_and_years_at_every_width_without_a_label_left_o
         assert len(dated) >= min(n_days, 3)
 
 
+@pytest.mark.parametrize("n_groups", [1, 20])
+def test_the_cross_of_a_day_in_vain_stands_above_the_bar_of_its_week(n_groups: int) -> None:
+    vain = pl.when(pl.col("day") == date(2024, 12, 10)).then(0).otherwise("n_read")
+    drawn = coverage(watched(200, n_groups).with_columns(n_read=vain)).to_dict(validate=False)
+    svg = svg_of(drawn)
+    assert unreadable(svg) == []
+    crosses = [text for text in lettering(svg) if text.says == "\N{MULTIPLICATION SIGN}"]
+    names = {text.says: text for text in lettering(svg) if text.says.startswith("cohort ")}
+    assert len(crosses) == n_groups == len(names)
+    step = drawn["height"] / n_groups
+    for cross, name in zip(
+        sorted(crosses, key=lambda text: text.top), sorted(names.values(), key=lambda text: text.top), strict=True
+    ):
+        middle = (name.top + name.bottom) / 2
+        assert middle - 0.75 * step < (cross.top + cross.bottom) / 2 < cross.bottom - 2 < middle - step / 4
+
+
 @pytest.mark.parametrize("n_days", [60, 139, 200, 800])
 def test_the_number_of_a_gap_stands_within_its_gap_or_not_at_all(n_days: int) -> None:
     drawn = coverage(watched(n_days, 1)).to_dict(validate=False)

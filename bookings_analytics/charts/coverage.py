@@ -112,7 +112,8 @@ def _overduration(daily: Table) -> alt.LayerChart:
     bars = rows.chart(read_days, of_day).mark_bar(color=READ)
     layers = [bars.encode(x=x, x2=alt.X2("end"), size=alt.Size("height:Q", scale=None)), *rows.aside()]
     if in_vain:
-        vain = rows.chart(in_vain, of_day).mark_text(text=_IN_VAIN, color=QUIET, fontSize=12)
+        size, up = (10, rows.step / 4 + 6) if weekly else (12, 0)  # a week with such a day has a bar as well
+        vain = rows.chart(in_vain, of_day).mark_text(text=_IN_VAIN, color=QUIET, fontSize=size, dy=-up)
         layers.append(vain.encode(x=middle))
     if missed:
         gaps = rows.chart(missed, of_gap)
