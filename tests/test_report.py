@@ -23,9 +23,10 @@ from bookings_analytics.cli.demo_data import late_cohorts, late_world, look
 from bookings_analytics.metrics.measured import MEASURING
 from bookings_analytics.report import Request
 from bookings_analytics.report.material import read
-from bookings_analytics.report.number import Change, Number
+from bookings_analytics.report.number import Change, Number, signed
 from bookings_analytics.report.numbers import six_numbers
 from bookings_analytics.report.request import check
+from bookings_analytics.report.sheets import largest
 from bookings_analytics.report.summary import _number
 from bookings_analytics.results import FetchResult
 
@@ -232,6 +233,27 @@ class TestTheNumbers:
             assert bool(re.search("[▲▼]", sections[key].text)) != chance
         colored = [each for each in index.all("span") if each.attributes.get("class") in {"good", "bad"}]
         assert len(colored) == sum("▲" in each.text or "▼" in each.text for each in sections.values())
+
+    @pytest.mark.parametrize(
+        ("difference", "text"),
+        [
+            (0.0, "0"),
+            (0.024, "+0.02"),
+            (0.004, "+0.004"),
+            (-0.0003, "\N{MINUS SIGN}0.0003"),
+            (-1.5, "\N{MINUS SIGN}1.50"),
+        ],
+    )
+    def test_a_bound_that_is_not_zero_never_reads_as_zero(self, difference: float, text: str) -> None:
+        assert signed(difference, 2) == text
+
+    def test_of_hundreds_of_classes_the_largest_are_shown_and_it_says_so(self) -> None:
+        classes = pl.DataFrame({"class_id": range(1, 42), "n": [*range(20), 500, *range(20)]})
+        assert largest(classes.head(40), pl.col("n"), "seats")[1] == ""
+        shown, said = largest(classes, pl.col("n"), "seats")
+        assert said == "Of 41 classes, the 40 with the most seats follow."
+        assert shown["class_id"][0] == 21
+        assert sorted(shown["n"]) == sorted([500, *range(20), *range(1, 20)])
 
     def test_a_rise_of_no_shows_is_shown_as_bad(self) -> None:
         rise = Change("+9 points (+4 to +14)", "up", good=False)

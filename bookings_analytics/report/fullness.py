@@ -10,7 +10,7 @@ from bookings_analytics import charts
 from bookings_analytics.metrics.fill import class_fill
 from bookings_analytics.report.material import local_days
 from bookings_analytics.report.parts import Figure, Words
-from bookings_analytics.report.sheets import sheet
+from bookings_analytics.report.sheets import largest, sheet
 from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.wording import SPELLED_OUT, counted, in_markdown, label, percent
 
@@ -57,15 +57,18 @@ def fullness(m: Material) -> Iterator[Part]:
     studios = filled("studio").filter(pl.col("n_slots") > 0)
     if studios.height > 1:
         yield Figure(charts.class_fill(studios))
-    if classes.height:
-        yield Figure(charts.class_fill(classes, names=m.titles))
+    shown, said = largest(classes, pl.col("n_places"), "places")
+    if shown.height:
+        if said:
+            yield Words(said)
+        yield Figure(charts.class_fill(shown, names=m.titles))
     hours = filled("hour").filter(pl.col("n_slots") > 0)
     if hours.height > 1:
         yield Figure(charts.class_fill(hours))
     if studios.height > 1:
         yield sheet(m, studios, "Places taken", _COLUMNS, called=_CALLED)
-    if classes.height:
-        yield sheet(m, classes, "Places taken", _COLUMNS, called=_CALLED)
+    if shown.height:
+        yield sheet(m, shown, "Places taken", _COLUMNS, called=_CALLED, said=said)
 
 
 def _answer(m: Material, together: pl.DataFrame, classes: pl.DataFrame) -> str:

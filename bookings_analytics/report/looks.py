@@ -41,8 +41,8 @@ def coverage(m: Material) -> Number:
     if due and not m.period.no_change and m.period.first:
         n_before, due_before = _sums(daily, *m.period.before)
         if due_before:
-            difference = in_points(n / due - n_before / due_before)
-            change = Change("unchanged" if difference in {"+0.0", "\N{MINUS SIGN}0.0"} else f"{difference} {PP}")
+            difference = n / due - n_before / due_before
+            change = Change(f"{in_points(difference)} {PP}" if round(100 * difference, 1) else "unchanged")
     weeks = [(monday, _share(*_sums(daily, monday, monday + _WEEK - timedelta(days=1)))) for monday in m.recent[0]]
     return Number(key, name, percent(_share(n, due)), f"{n:,} of {due:,} due, one a customer and day", change, weeks)
 

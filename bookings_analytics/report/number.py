@@ -59,9 +59,19 @@ def in_points(difference: float) -> str:
     Args:
         difference: The difference; 0.05 is five points.
     """
-    if abs(difference) >= _POINT:
-        return points(difference)
-    return f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return points(difference) if abs(difference) >= _POINT else signed(100 * difference, 1)
+
+
+def signed(difference: float, decimals: int) -> str:
+    """Write a number with its sign, and with as many decimals more as keep it from reading as zero.
+
+    Args:
+        difference: The number.
+        decimals: How many decimals it has otherwise.
+    """
+    while difference and not round(difference, decimals):
+        decimals += 1
+    return f"{difference:+.{decimals}f}".replace("-", "\N{MINUS SIGN}") if difference else "0"
 
 
 def sparkline(number: Number) -> Iterator[str]:

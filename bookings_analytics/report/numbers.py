@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from bookings_analytics.metrics.before_after import before_after
@@ -12,8 +13,8 @@ from bookings_analytics.metrics.rates import no_shows
 from bookings_analytics.metrics.visits import visits
 from bookings_analytics.metrics.waitlist import waitlist_conversion
 from bookings_analytics.report.looks import coverage
-from bookings_analytics.report.number import PP, Change, Number, in_points
-from bookings_analytics.wording import NONE, amount, amount_change, percent, singular
+from bookings_analytics.report.number import PP, Change, Number, in_points, signed
+from bookings_analytics.wording import NONE, amount, percent, singular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,7 @@ def _change(m: Material, facts: _Facts) -> Change | None:
     if low <= 0 <= high:
         return Change("no more than chance")
     up = row["difference"] > 0
-    change = in_points if facts.share else amount_change
+    change = in_points if facts.share else partial(signed, decimals=2)
     text = f"{change(row['difference'])}{f' {PP}' * facts.share} ({change(low)} to {change(high)})"
     return Change(text, "up" if up else "down", up == facts.more_is_better)
 

@@ -19,7 +19,7 @@ from bookings_analytics.notebook.findings import findings
 from bookings_analytics.report.fullness import fullness
 from bookings_analytics.report.over_time import changes, data
 from bookings_analytics.report.parts import Figure, Question, Words
-from bookings_analytics.report.sheets import sheet
+from bookings_analytics.report.sheets import largest, sheet
 from bookings_analytics.schema import FEW, FEW_CUSTOMERS
 from bookings_analytics.wording import SPELLED_OUT
 
@@ -126,7 +126,8 @@ def _no_shows(m: Material) -> Iterator[Part]:
         yield Figure(charts.outcome_counts(counts))
     columns = ["n_attended", "n_no_show", "n_unrecorded", "^no_show_rate(|_ci.*)$"]
     if classes.height:
-        yield sheet(m, classes, "No-shows", columns)
+        shown, said = largest(classes, pl.sum_horizontal("n_attended", "n_no_show", "n_unrecorded"), "seats")
+        yield sheet(m, shown, "No-shows", columns, said=said)
     if m.fewer_than is None and overall["n_no_show"][0]:  # the curve's first points are single customers
         yield Figure(charts.customers(customers(m.outcomes, m.listed)))
     if m.with_customers:

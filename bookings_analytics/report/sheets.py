@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bookings_analytics.notebook.tables import table
 from bookings_analytics.report.parts import Sheet
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 
     from bookings_analytics.report.material import Material
 
+_CLASSES: Final = 40  # more are pages of numbers that nobody reads; a chain has hundreds
+
+
+def largest(classes: pl.DataFrame, size: pl.Expr, of: str) -> tuple[pl.DataFrame, str]:
+    """Choose the classes that a report shows, of many the largest, and the sentence that says so.
+
+    Args:
+        classes: A frame of rates by class.
+        size: How large a class is.
+        of: What that counts, such as seats.
+    """
+    if classes.height <= _CLASSES:
+        return classes, ""
+    chosen = classes.sort(size, descending=True, maintain_order=True).head(_CLASSES)
+    return chosen, f"Of {classes.height:,} classes, the {_CLASSES} with the most {of} follow."
+
 
 def sheet(
     m: Material,
@@ -25,6 +41,7 @@ def sheet(
     *,
     called: Mapping[str, str] | None = None,
     when: str | None = None,
+    said: str = "",
 ) -> Sheet:
     """Make a table of some columns, with the groups before them, the days on top, and headings of its own.
 
@@ -35,6 +52,7 @@ def sheet(
         columns: The columns, or patterns of their names.
         called: Headings that are called otherwise here.
         when: The days that it speaks of; None: those of the frame, or the period.
+        said: What else is said on top.
     """
     by = [name for name in rates.columns if name in {*m.by, "studio", "class_id", "weekday", "customer_id"}]
     period = [name for name in ("first_day", "last_day") if name in rates.columns]
@@ -45,7 +63,7 @@ def sheet(
     base = made.sheet.lines[-1:] if len(made.sheet.lines) > bool(period) else of_all
     own = made.sheet.lines[:1] if period else [f"{m.period.text}."] if m.period.text else []
     head = [f"{when}."] if when else own
-    lines = [*head, *(line for line in base if line not in own)]
+    lines = [*head, *([said] if said else []), *(line for line in base if line not in own)]
     new = called or {}
     columns_ = [replace(column, heading=new.get(column.heading, column.heading)) for column in made.sheet.columns]
     return Sheet(
