@@ -24,11 +24,9 @@ from bookings_analytics.metrics.intervals import (
     Bounds,
     Rate,
     difference,
-    quantile,
-    student_t,
     with_rates,
-    with_t,
 )
+from bookings_analytics.metrics.quantiles import quantile, student_t, with_t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bookings_analytics.archive.archive import Archive
-from bookings_analytics.archive.erasure import Erasure
+from bookings_analytics.archive.receipt import Erasure
 from bookings_analytics.archive.together import holds_archive
 
 __all__ = ["Archive", "Erasure", "holds_archive"]

@@ -6,7 +6,6 @@ import io
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +14,7 @@ import polars.selectors as cs
 
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.layout import WRITER
+from bookings_analytics.archive.receipt import Erasure
 from bookings_analytics.archive.table import KEPT_HOURS, OvertakenError
 from bookings_analytics.errors import ArchiveError
 from bookings_analytics.wording import counted
@@ -36,46 +36,6 @@ _COPIES: Final = (
     "backups and copies of the archive, what a disk still holds in blocks it has freed, and lists of customers"
 )
 _VERSIONS: Final = "versions of objects that the bucket keeps, its backups, and lists of customers"
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """The receipt of an erasure.
-
-    Attributes:
-        files: Files of the archive that were searched afterwards: all.
-        bytes: Their size.
-        hits_before: Rows, statistics, log entries and bytes that held what was to go.
-        hits_after: Those left: 0, since anything left is an error; of a dry run, as many as before.
-        sha256: SHA-256 of the list of these files: a line ``PATH SIZE`` each, sorted, with ``/`` in paths; of a
-            directory of archives, of the list of these: a line ``NAME SHA-256`` each, sorted.
-        not_promised: What the search can't see.
-        archives: Of a directory of archives, each one's receipt, by its name; of one archive: none.
-    """
-
-    files: int
-    bytes: int
-    hits_before: int
-    hits_after: int
-    sha256: str
-    not_promised: str
-    archives: Mapping[str, Erasure] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """Write the receipt in two lines, and one for each archive of several in which anything was found."""
-        several = f" of {counted(len(self.archives), 'archive')}" if self.archives else ""
-        searched = f"{counted(self.files, 'file')}{several}, {self.bytes:,} bytes, SHA-256 {self.sha256}"
-        return "\n".join(
-            [
-                f"Found in {_found(self)}; searched {searched}.",
-                *(f"{name}: found in {_found(each)}." for name, each in self.archives.items() if each.hits_before),
-                f"Not promised: {self.not_promised}.",
-            ]
-        )
-
-
-def _found(receipt: Erasure) -> str:
-    return f"{counted(receipt.hits_before, 'place')} before, {receipt.hits_after:,} after"
 
 
 class Doomed(Protocol):

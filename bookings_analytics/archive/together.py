@@ -1,16 +1,14 @@
-"""A directory that holds nothing but archives: what it takes to read them as one, and to erase from all."""
+"""A directory that holds nothing but archives: what it takes to read them as one, and to change each."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
 
-from bookings_analytics.archive.erasure import Erasure
 from bookings_analytics.archive.parts import Parts
 from bookings_analytics.archive.table import ArchiveTable
 from bookings_analytics.errors import ArchiveError
@@ -90,27 +88,13 @@ def in_each(archives: Mapping[str, Each], change: Callable[[Each], T], summary: 
         except ArchiveError as error:
             failed.append(f"{name}: {error}")
     if failed:
-        others = f"\nThe other {counted(len(done), 'archive')}: done. {summary(done) or ''}" if done else ""
+        others = f"\nDone in {counted(len(done), 'archive')}. {summary(done) or ''}" if done else ""
         raise ArchiveError(
             f"It failed in {len(failed)} of {counted(len(archives), 'archive')}; fix these and call it again.\n"
             + "\n".join(failed)
             + others.rstrip()
         )
     return summary(done)
-
-
-def receipt_of_all(receipts: Mapping[str, Erasure]) -> Erasure:
-    """Add up the receipts of several archives, by name."""
-    lines = "".join(f"{name} {receipts[name].sha256}\n" for name in sorted(receipts))
-    return Erasure(
-        files=sum(each.files for each in receipts.values()),
-        bytes=sum(each.bytes for each in receipts.values()),
-        hits_before=sum(each.hits_before for each in receipts.values()),
-        hits_after=sum(each.hits_after for each in receipts.values()),
-        sha256=sha256(lines.encode()).hexdigest(),
-        not_promised="; ".join(dict.fromkeys(each.not_promised for each in receipts.values())),
-        archives=dict(receipts),
-    )
 
 
 class PartsTogether(Parts):

@@ -9,10 +9,11 @@ import polars as pl
 
 from bookings_analytics.archive import maintenance
 from bookings_analytics.archive.check import ArchiveCheck, check
-from bookings_analytics.archive.erasure import Customers, Erasure, erase
+from bookings_analytics.archive.erasure import Customers, erase
+from bookings_analytics.archive.receipt import Erasure, receipt_of_all
 from bookings_analytics.archive.retention import Outdated
 from bookings_analytics.archive.summaries import ArchiveSummaries
-from bookings_analytics.archive.together import in_each, receipt_of_all
+from bookings_analytics.archive.together import in_each
 from bookings_analytics.cohorts import read_cohorts
 from bookings_analytics.schema import CUSTOMER_KEY
 from bookings_analytics.wording import cleaned

@@ -17,7 +17,7 @@ from bookings_analytics.wording import drawable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_COMPILER: Final = "5.8"
+COMPILER: Final = "5.8"  # of the Vega-Lites that vl-convert has, the nearest to JupyterLab's 5.6
 _OFFSET: Final = 4  # pixels between a title and what it stands on, where it sets none
 _OF_EACH: Final = alt.Resolve(
     scale=alt.ScaleResolveMap(
@@ -47,7 +47,7 @@ class _Beside(alt.HConcatChart):
         ours = [chart for chart in self.hconcat if isinstance(chart, Drawn)]
         if len(ours) == len(self.hconcat):
             spec = drawable(self.to_dict(validate=False))
-            drawn: dict[str, Any] = vl_convert.vegalite_to_scenegraph(spec, vl_version=_COMPILER)
+            drawn: dict[str, Any] = vl_convert.vegalite_to_scenegraph(spec, vl_version=COMPILER)
             tops = dict(_tops(drawn["scenegraph"]))
             self.hconcat = [
                 _lifted(chart, tops[i] - min(tops.values())) if i in tops else chart for i, chart in enumerate(ours)

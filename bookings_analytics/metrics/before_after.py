@@ -11,8 +11,8 @@ from bookings_analytics.metrics.calendar import Period
 from bookings_analytics.metrics.differences import check_rate, shared_over_time, with_difference
 from bookings_analytics.metrics.engines import like, merge, of_outcomes, rows_of
 from bookings_analytics.metrics.grouping import read_groups
-from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
+from bookings_analytics.metrics.quantiles import quantile
 from bookings_analytics.schema import COMPARISON
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import narwhals as nw
 from bookings_analytics.metrics.differences import check_rate, is_group, shared_with_one, with_difference
 from bookings_analytics.metrics.engines import like, of_outcomes, rows_of
 from bookings_analytics.metrics.grouping import read_groups
-from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.measured import TOTALS, measuring
+from bookings_analytics.metrics.quantiles import quantile
 from bookings_analytics.schema import COMPARISON, HELD
 
 if TYPE_CHECKING:

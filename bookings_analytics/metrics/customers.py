@@ -20,7 +20,8 @@ import narwhals as nw
 
 from bookings_analytics.metrics.engines import aggregate, count, like
 from bookings_analytics.metrics.grouping import read_groups
-from bookings_analytics.metrics.intervals import quantile, share, with_wilson
+from bookings_analytics.metrics.intervals import share, with_wilson
+from bookings_analytics.metrics.quantiles import quantile
 from bookings_analytics.metrics.seats_given_up import NEEDED, counts_of_seats
 from bookings_analytics.schema import CUSTOMER_KEY, CUSTOMERS, HELD
 

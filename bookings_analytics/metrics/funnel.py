@@ -10,7 +10,8 @@ from bookings_analytics.metrics.counts import NO_SHOW, counts_of
 from bookings_analytics.metrics.design_effects import Measure, cluster_sums, dispersion
 from bookings_analytics.metrics.engines import as_enum, like, of_outcomes
 from bookings_analytics.metrics.grouping import read_groups
-from bookings_analytics.metrics.intervals import quantile, share
+from bookings_analytics.metrics.intervals import share
+from bookings_analytics.metrics.quantiles import quantile
 from bookings_analytics.schema import CUSTOMER_KEY, HELD, NO_SHOW_FUNNEL, POSITION, SLOT_KEY
 
 if TYPE_CHECKING:

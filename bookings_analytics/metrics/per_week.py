@@ -17,7 +17,8 @@ from typing import Any, Final
 import narwhals as nw
 
 from bookings_analytics.metrics.design_effects import Measure
-from bookings_analytics.metrics.intervals import share, t, with_t
+from bookings_analytics.metrics.intervals import share
+from bookings_analytics.metrics.quantiles import t, with_t
 
 BOOKED: Final = Measure("n_seats", "n_weeks")
 ATTENDED: Final = Measure("n_attended", "n_weeks")

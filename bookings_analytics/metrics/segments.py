@@ -21,7 +21,7 @@ from typing import Final
 
 import polars as pl
 
-from bookings_analytics.metrics.intervals import student_t
+from bookings_analytics.metrics.quantiles import student_t
 from bookings_analytics.schema import CUSTOMER_KEY
 
 LEAST_WEEKS: Final = 12  # of a segment that is judged

@@ -14,7 +14,7 @@ import polars as pl
 
 from bookings_analytics.metrics.engines import lazy, like, of_outcomes
 from bookings_analytics.metrics.grouping import read_groups
-from bookings_analytics.metrics.intervals import quantile
+from bookings_analytics.metrics.quantiles import quantile
 from bookings_analytics.metrics.segments import SEGMENT_KEY, WEEK_KEY, judged
 from bookings_analytics.metrics.weekly import weekly
 from bookings_analytics.metrics.weekly_intervals import bounds_of, segment_rates

@@ -16,8 +16,8 @@ from bookings_analytics.metrics.calendar import WEEK, with_week_numbers
 from bookings_analytics.metrics.engines import aggregate, count, join_groups, lazy, like, of_outcomes
 from bookings_analytics.metrics.grouping import read_groups
 from bookings_analytics.metrics.groups import NOT_READ, Groups
-from bookings_analytics.metrics.intervals import quantile
 from bookings_analytics.metrics.per_week import RATES_PER_WEEK, with_counts_per_week
+from bookings_analytics.metrics.quantiles import quantile
 from bookings_analytics.metrics.weeks import (
     base_by_week,
     complete_for_customer,

@@ -9,6 +9,7 @@ import altair as alt
 import polars as pl
 import vl_convert
 
+from bookings_analytics.charts._beside import COMPILER
 from bookings_analytics.notebook.export import save, with_texts
 from bookings_analytics.notebook.tables import ShownTable, table
 from bookings_analytics.wording import drawable, interval
@@ -18,7 +19,6 @@ __all__ = ["ShownTable", "interval", "save", "setup", "table"]
 _RENDERER: Final = "bookings_analytics"
 VEGA_LITE: Final = "application/vnd.vegalite.v5+json"  # JupyterLab 4.6 draws this and nothing newer
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
-COMPILER: Final = "5.8"  # of those that vl-convert has, the nearest to JupyterLab's 5.6
 _SCALE: Final = 2  # pixels of the picture for each of the chart's: sharp on a slide
 _EMBED_OPTIONS: Final = {
     "renderer": "svg",  # text stays text: sharp at any zoom, open to a screen reader
